@@ -25,9 +25,9 @@ from pages import record
 from equirouter.answers import NO_ANSWER
 from equirouter.arrays import Float32Array, FloatArray
 from equirouter.data import read_table
+from equirouter.data.cells import TextCells
 from equirouter.data.outcomes import Outcomes
 from equirouter.data.split import split_outcomes
-from equirouter.data.text_cells import TextCells
 from equirouter.encoders import EmbeddingCache, make_encoder
 from equirouter.encoders.cache import encode_cached
 from equirouter.evaluation.plan_runs import with_routing

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from equirouter.arrays import Float32Array
+from equirouter.data.cells import TextCells
 from equirouter.data.outcomes import Outcomes
-from equirouter.data.text_cells import TextCells
 from equirouter.encoders.base import Encoder
 from equirouter.progress import Progress
 

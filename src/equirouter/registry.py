@@ -10,12 +10,12 @@ by an entry point in the group named here, for example in its pyproject.toml:
 import json
 import logging
 from collections.abc import Mapping
-from difflib import get_close_matches
 from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from equirouter.errors import ConfigError, UnknownNameError
+from equirouter.words import did_you_mean
 
 
 def setting_value(text: str) -> Any:  # noqa: ANN401  # whatever JSON can hold
@@ -52,8 +52,7 @@ class Registry:
         # what other packages registered is in a file of each that is installed: 25 ms to read
         path = self.builtin.get(name) or self._paths.get(name)
         if path is None:
-            near = get_close_matches(name, self._paths, n=1)
-            hint = f"did you mean {near[0]!r}? " if near else ""
+            hint = did_you_mean(name, self._paths)
             raise UnknownNameError(
                 f"no {self.kind} named {name!r}: {hint}known: {', '.join(self.names())}"
             )
@@ -158,13 +157,13 @@ LOG_FORMATS = Registry(
     "equirouter.log_formats",
     {
         "openai-batch": "equirouter.data.logs.batch:OpenAIBatch",
-        "stored-completions": "equirouter.data.logs.openai_stored:StoredCompletions",
+        "stored-completions": "equirouter.data.logs.batch:StoredCompletions",
         "litellm": "equirouter.data.logs.litellm:LiteLLM",
         "langfuse": "equirouter.data.logs.langfuse:Langfuse",
         "helicone": "equirouter.data.logs.helicone:Helicone",
         "otel": "equirouter.data.logs.otel:GenAISpans",
         "gateway": "equirouter.data.logs.gateway:GatewayLog",
-        "sharegpt": "equirouter.data.logs.sharegpt:ShareGPT",
+        "sharegpt": "equirouter.data.logs.chat:ShareGPT",
         "chat": "equirouter.data.logs.chat:Chat",
         "prompts": "equirouter.data.logs.prompts:PromptColumn",
         "text-files": "equirouter.data.logs.prompts:TextFiles",

@@ -1,7 +1,8 @@
 """Words of messages that depend on a number, and intervals, always written the same way."""
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
 
 NEVER = "/"
 """Stands for a value that was never reached."""
@@ -22,6 +23,22 @@ def listed(names: Sequence[str]) -> str:
     return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
 
 
+def first_of(names: Sequence[str], most: int = 5) -> str:
+    """The first names with commas, and how many more there are.
+
+    >>> first_of(["knn", "mlp", "svm"], 2)
+    'knn, mlp and 1 more'
+    """
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """`did you mean 'knn'? ` where a name that is not known is near to one that is, else ""."""
+    near = get_close_matches(name, known, n=1)
+    return f"did you mean {near[0]!r}? " if near else ""
+
+
 def interval(low: float | None, high: float | None, form: str = ".3f") -> str:
     """`[0.912, 0.964]`; "/" for a side never reached, "" without both. form: of a format string."""
     if low is None and high is None:
@@ -30,11 +47,12 @@ def interval(low: float | None, high: float | None, form: str = ".3f") -> str:
     return f"[{', '.join(sides)}]"
 
 
-def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Lines of a table: the first column to the left, the others to the right."""
+def aligned(rows: Sequence[Sequence[str]], *, numbers: bool = True) -> list[str]:
+    """Lines of a table. numbers: all columns but the first are to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    align = str.rjust if numbers else str.ljust
     return [
-        "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip()
+        "  ".join([row[0].ljust(widths[0]), *map(align, row[1:], widths[1:])]).rstrip()
         for row in rows
     ]
 

@@ -147,8 +147,6 @@ def hub(name: str, copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     made = DATASETS.load(name)
     files = tuple(HubFile(file.repo, file.filename, file.commit) for file in made().files)
     monkeypatch.setattr(made, "files", property(lambda _: files))
-    if name == "llmrouterbench":  # its load fetches by the module's own constant
-        monkeypatch.setattr("equirouter.data.sources.llmrouterbench._FILE", files[0])
     monkeypatch.setenv("EQUIROUTER_CACHE_DIR", str(tmp_path / "cache"))
     server = Hub({file: packed(copy, file) for file in files})
     monkeypatch.setenv("HF_ENDPOINT", server.endpoint)

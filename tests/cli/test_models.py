@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from equirouter.cli.models import PipelinePlace
+from equirouter.cli.trained import PipelinePlace
 from equirouter.data.tables import write_table
 from equirouter.errors import ConfigError
 from equirouter.pipeline import PipelineVersions, RoutingPipeline
@@ -97,7 +97,7 @@ def test_a_price_that_cannot_be_is_refused(folder: Path, options: list[str], mes
 
 
 def test_a_pipeline_that_came_meanwhile_is_not_replaced(folder: Path, tmp_path: Path) -> None:
-    place = PipelinePlace(folder, tmp_path / "out")
+    place = PipelinePlace(tmp_path / "out")
     made = RoutingPipeline.load(folder, encoder=HashingEncoder())
     versions = PipelineVersions(tmp_path / "out")
     versions.promote(versions.add(made, how="train"), over=None, how="train")

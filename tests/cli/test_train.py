@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from equirouter.cli.train import Asked
+from equirouter.cli import train as command
 from equirouter.data.tables import write_table
 from equirouter.pipeline import PipelineVersions, RoutingPipeline
 from equirouter.pipeline.stored import SCHEMA
@@ -263,14 +263,14 @@ def test_training_again_adds_a_version_and_replaces_none(table: Path, tmp_path: 
 def test_of_two_trainings_into_a_new_folder_the_second_does_not_pass_unasked(
     table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    versions, fit = PipelineVersions(tmp_path / "new"), Asked.train
+    versions, fit = PipelineVersions(tmp_path / "new"), command.fitted
 
-    def overtaken(*arguments: Any) -> RoutingPipeline:  # those of Asked.train
+    def overtaken(*arguments: Any) -> RoutingPipeline:  # those of fitted
         made = fit(*arguments)
         versions.promote(versions.add(made, how="the other"), over=None, how="the other")
         return made
 
-    monkeypatch.setattr(Asked, "train", overtaken)
+    monkeypatch.setattr(command, "fitted", overtaken)
     options = ["--encoder", "toy", "--router", "knn:k=5", "--quality", "0.3"]
     ran = invoke("train", table, *options, "--out", versions.folder)
     assert ran.code == 2

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-MODULES = ("load", "outcomes", "query_table", "split", "tables", "sources.by_name")
+MODULES = ("outcomes", "query_table", "split", "tables", "sources.by_name")
 
 
 @pytest.mark.parametrize("module", MODULES)

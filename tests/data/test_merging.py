@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from equirouter.data.cells import TextCells
 from equirouter.data.merging import Source, merge_tables
 from equirouter.data.outcomes import Outcomes
-from equirouter.data.text_cells import TextCells
 from equirouter.errors import ConfigError, DataError
 from tests.toys import make_answered_table, make_table
 

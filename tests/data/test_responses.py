@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from equirouter.data import Outcomes, as_outcomes, load_dataset, read_table, write_table
-from equirouter.data.text_cells import TextCells
+from equirouter.data.cells import TextCells
 from equirouter.errors import ConfigError, DataError
 
 NAN = float("nan")

@@ -152,7 +152,7 @@ def test_where_answers_agree_plans_are_kept_and_measured() -> None:
     test = split_outcomes(table).test
     asks = [Ask(table.texts[row], may_check=True) for row in test]
     assert table.answers is not None
-    answers = table.answers.take(test).to_lists()
+    answers = table.answers[test].to_lists()
     served, cost = [], 0.0
     for place, (row, decision) in enumerate(
         zip(test.tolist(), made.decide_each(asks), strict=True)

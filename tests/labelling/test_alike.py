@@ -10,8 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from equirouter.data.query_table import read_queries
-from equirouter.labelling.intake.alike import ALIKE, AlikeTexts
-from equirouter.labelling.intake.folding import last_turn
+from equirouter.labelling.intake.alike import ALIKE, AlikeTexts, last_turn
 from equirouter.labelling.intake.importing import import_log
 
 WORDS = [f"word{chr(97 + n // 26)}{chr(97 + n % 26)}" for n in range(200)]

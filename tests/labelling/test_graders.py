@@ -13,8 +13,7 @@ from equirouter.errors import ConfigError, DataError, UnknownNameError
 from equirouter.labelling.bias import length_slope, order_bias
 from equirouter.labelling.graders import Case, Grade, make_grader
 from equirouter.labelling.graders.agreement import probabilities
-from equirouter.labelling.graders.base import Surroundings
-from equirouter.labelling.graders.grader_spec import split_specs
+from equirouter.labelling.graders.base import Surroundings, split_specs
 from equirouter.labelling.graders.judge import JudgeGrader
 
 

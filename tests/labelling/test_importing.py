@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from equirouter.data.query_table import read_queries
 from equirouter.errors import ConfigError, DataError, UnknownNameError
-from equirouter.labelling.intake.folding import key_of
+from equirouter.labelling.intake.alike import key_of
 from equirouter.labelling.intake.importing import import_log
 from equirouter.labelling.intake.sampling import drawn
-from equirouter.labelling.intake.writing_systems import writing_system
+from equirouter.labelling.intake.summary import writing_system
 
 
 def said(text: object, role: str = "user") -> dict[str, Any]:

@@ -19,9 +19,8 @@ import pytest
 from equirouter.errors import DataError
 from equirouter.labelling.collection_store import Collection, KeptAnswer, KeptGrade, KeptQuery
 from equirouter.labelling.review.choosing import chance, choose, key_of
-from equirouter.labelling.review.correcting import corrected
+from equirouter.labelling.review.correcting import agreements, corrected, merged, take_labels
 from equirouter.labelling.review.page import Page, serve_page
-from equirouter.labelling.review.people import agreements, merged, take_labels
 from equirouter.labelling.scoring import score
 
 if TYPE_CHECKING:

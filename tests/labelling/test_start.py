@@ -12,8 +12,7 @@ import pytest
 from aiohttp import web
 
 from equirouter.errors import ConfigError
-from equirouter.labelling.public_levels import family_of, level_of
-from equirouter.labelling.starting import start
+from equirouter.labelling.starting import family_of, level_of, start
 from equirouter.pipeline import PipelineVersions
 from equirouter.pipeline.decision import Ask
 from equirouter.pipeline.pipeline import RoutingPipeline

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from equirouter.arrays import FloatArray
-from equirouter.data.text_cells import TextCells
+from equirouter.data.cells import TextCells
 from equirouter.errors import ConfigError
 from equirouter.policy import UtilityPolicy
 from equirouter.policy.agreement import AgreementRule

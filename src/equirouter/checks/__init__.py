@@ -1,7 +1,7 @@
 """Checks: what is seen of a response before anybody has graded it.
 
-    base.py         ResponseCheck, the contract; Response, what a check sees
-    usable.py       empty, refused or cut responses, which are never accepted
+    base.py         ResponseCheck, the contract; Response, what a check sees; responses that are
+                    empty, refused or cut, which are never accepted
     json_form.py    whether it is JSON, and fits a schema
     sql.py          whether it is SQL that parses
     command.py      what a program of yours says, such as unit tests
@@ -13,8 +13,7 @@ A number of a check is a signal: a column `signal.NAME` of a table, a feature of
 never a threshold. Only an unusable response is one whatever was learned.
 """
 
-from equirouter.checks.base import Response, ResponseCheck
+from equirouter.checks.base import Response, ResponseCheck, unusable
 from equirouter.checks.check_spec import make_check
-from equirouter.checks.usable import unusable
 
 __all__ = ["Response", "ResponseCheck", "make_check", "unusable"]

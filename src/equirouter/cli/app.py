@@ -38,21 +38,12 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-app.command("bench", cls=GroupedCommand)(bench.bench)
-app.command("train", cls=GroupedCommand)(train.train)
-app.command("diagnose", cls=GroupedCommand)(diagnose.diagnose)
-app.command("route", cls=GroupedCommand)(route.route)
-app.command("batch", cls=GroupedCommand)(batch.batch)
-app.command("export", cls=GroupedCommand)(export.export)
-app.command("paper", cls=GroupedCommand)(paper.paper)
-app.command("report", cls=GroupedCommand)(report.report)
-app.command("collect", cls=GroupedCommand)(collect.collect)
-app.command("score", cls=GroupedCommand)(score.score)
-app.command("review", cls=GroupedCommand)(review.review)
-app.command("start", cls=GroupedCommand)(start.start)
-app.command("retrain", cls=GroupedCommand)(retrain.retrain)
-app.command("serve", cls=GroupedCommand)(serve.serve)
-app.command("status", cls=GroupedCommand)(status.status)
+for _command in (
+    *(bench.bench, train.train, diagnose.diagnose, route.route, batch.batch, export.export),
+    *(paper.paper, report.report, collect.collect, score.score, review.review, start.start),
+    *(retrain.retrain, serve.serve, status.status),
+):
+    app.command(_command.__name__, cls=GroupedCommand)(_command)
 data.app.command("import")(importing.import_)
 app.add_typer(data.app, name="data")
 app.add_typer(routers.app, name="routers")

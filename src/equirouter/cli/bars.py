@@ -2,7 +2,7 @@
 
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
@@ -14,10 +14,11 @@ SHOW_AFTER_SECONDS = 2.0
 class Bars:
     """One bar per stage, drawn only once the stage has lasted; rich is imported only then.
 
-    remark: shown behind the bar that moves next, such as what was spent.
+    A context manager: its end leaves the bars as they stand. quiet: draw none.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, quiet: bool) -> None:
+        self.quiet = quiet
         self.started: dict[str, float] = {}
         self.tasks: dict[str, TaskID] = {}
         self.bar: Bar | None = None
@@ -25,6 +26,8 @@ class Bars:
 
     def __call__(self, stage: str, done: int, total: int) -> None:
         """Move the bar of a stage on."""
+        if self.quiet:
+            return
         begun = self.started.setdefault(stage, time.monotonic())
         if stage not in self.tasks:
             if time.monotonic() - begun < SHOW_AFTER_SECONDS or done >= total:
@@ -37,8 +40,14 @@ class Bars:
             task = self.tasks[stage]
             self.bar.update(task, completed=done, total=total, remark=self.remark)
 
-    def close(self) -> None:
-        """Leave the bars as they stand."""
+    def spent(self, amount_usd: float) -> None:
+        """Put an amount behind the bar that moves next."""
+        self.remark = f"{amount_usd:.4f} USD"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         if self.bar is not None:
             self.bar.stop()
 

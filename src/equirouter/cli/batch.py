@@ -6,31 +6,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from equirouter.cli.common import (
-    EncoderSettingOption,
-    FactsOption,
-    JsonOption,
-    QuietOption,
-    WeightsOption,
-    load_pipeline,
-    print_json,
-    say,
-    shown_progress,
-)
-from equirouter.cli.control_options import (
-    BudgetOption,
-    ConfidenceOption,
-    ContextOption,
-    ExcludeOption,
-    LambdaOption,
-    NeedsOption,
-    PerformanceOption,
-    PipelineArgument,
-    QualityOption,
-    RegionOption,
-    asking_of,
-    needs_of,
-)
+from equirouter.cli import common, control_options
+from equirouter.cli.bars import Bars
 from equirouter.words import number_of
 
 InputArgument = Annotated[
@@ -78,28 +55,28 @@ GpusOption = Annotated[
 
 
 def batch(
-    pipeline: PipelineArgument,
+    pipeline: control_options.PipelineArgument,
     source: InputArgument,
     output: OutputArgument,
     column: ColumnOption = "query",
     keep: KeepOption = None,
-    budget: BudgetOption = None,
-    quality: QualityOption = None,
-    performance: PerformanceOption = None,
-    lambda_: LambdaOption = None,
-    confidence: ConfidenceOption = None,
-    exclude: ExcludeOption = None,
-    needs: NeedsOption = None,
-    region: RegionOption = None,
-    context_tokens: ContextOption = None,
-    model_facts: FactsOption = None,
+    budget: control_options.BudgetOption = None,
+    quality: control_options.QualityOption = None,
+    performance: control_options.PerformanceOption = None,
+    lambda_: control_options.LambdaOption = None,
+    confidence: control_options.ConfidenceOption = None,
+    exclude: control_options.ExcludeOption = None,
+    needs: control_options.NeedsOption = None,
+    region: control_options.RegionOption = None,
+    context_tokens: control_options.ContextOption = None,
+    model_facts: common.FactsOption = None,
     engine: EngineOption = "local",
     workers: WorkersOption = None,
     gpus: GpusOption = 0.0,
-    encoder_option: EncoderSettingOption = None,
-    weights: WeightsOption = None,
-    as_json: JsonOption = False,
-    quiet: QuietOption = False,
+    encoder_option: common.EncoderSettingOption = None,
+    weights: common.WeightsOption = None,
+    as_json: common.JsonOption = False,
+    quiet: common.QuietOption = False,
 ) -> None:
     """Decide every query of files of any size; a run that was stopped goes on."""
     from equirouter.policy import Control
@@ -107,22 +84,22 @@ def batch(
 
     crew = _crew(workers)
     control = Control(budget, quality, performance, lambda_, confidence)
-    constraints = needs_of(exclude, needs, region, context_tokens)
-    loaded = load_pipeline(pipeline, encoder_option, weights)
-    with shown_progress(quiet=quiet) as progress:
+    constraints = control_options.needs_of(exclude, needs, region, context_tokens)
+    loaded = common.load_pipeline(pipeline, encoder_option, weights)
+    with Bars(quiet=quiet) as progress:
         done = run_batch(
-            asking_of(loaded, control, constraints, model_facts, column),
+            control_options.asking_of(loaded, control, constraints, model_facts, column),
             source,
             output,
             keep=None if keep is None else tuple(name for name in keep.split(",") if name),
             engine=engine,
             workers=crew,
             gpus=gpus,
-            say=(lambda _: None) if quiet else say,
+            say=(lambda _: None) if quiet else common.say,
             progress=progress,
         )
     if as_json:
-        print_json(asdict(done))
+        common.print_json(asdict(done))
     elif not quiet:
         there = f", of which {done.resumed} were there already" if done.resumed else ""
         typer.echo(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from equirouter.cli import common
+from equirouter.cli.bars import Bars
 from equirouter.registry import PLAN, POLICIES
 
 if TYPE_CHECKING:
@@ -80,18 +81,16 @@ def bench(
     how = {"precision": precision, "weights": weights}
     made = common.make_text_encoder(encoder, window=window, settings=encoder_option, **how)
     check_what_fits(specs, made if embeddings is None else None, dataset=dataset)
-    with common.shown_progress(quiet=quiet) as progress:
-        table = (dataset, performance_range, models, exclude_models)
-        whole, outcomes = common.open_chosen(
-            *table, answers_by=answers_by, quiet=quiet, progress=progress
+    with Bars(quiet=quiet) as progress:
+        table, chosen = (dataset, performance_range, answers_by), (models, exclude_models)
+        outcomes, given = common.open_to_learn(
+            table, chosen, specs, made, embeddings, quiet=quiet, progress=progress
         )
-        common.remark_on_descriptions(outcomes, specs, quiet=quiet)
-        outcomes = common.what_is_read(made, outcomes, embeddings, quiet=quiet)
         folder = out or Path("runs") / f"{outcomes.name}-{split}"
         results = benchmark(
             outcomes,
             made,
-            embeddings=common.open_given(embeddings, whole, made, outcomes),
+            embeddings=given,
             cache=EmbeddingCache(),
             routers=specs,
             policy=policy,
@@ -135,9 +134,8 @@ def _show(
     from equirouter.report.html import note_on_figures, write_all
 
     report = write_all(results, folder, texts=texts)
-    common.say_warnings(() if quiet else filter(None, [results.visibility.warning]))
-    for note in () if quiet else note_on_figures():
-        common.say(f"note: {note}")
+    common.say_each("warning", filter(None, [results.visibility.warning]), quiet=quiet)
+    common.say_each("note", note_on_figures(), quiet=quiet)
     if as_json:
         common.print_json(results.to_json())
         return

@@ -2,15 +2,15 @@
 
 import json
 import re
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
 
 from equirouter.cli.grouped_help import names_of
-from equirouter.progress import Progress, silent
+from equirouter.errors import DataError, GateRefusedError
+from equirouter.progress import Progress
 from equirouter.registry import DATASETS, ENCODERS, POLICIES, ROUTERS, setting_value
 
 if TYPE_CHECKING:
@@ -88,16 +88,6 @@ def check_policy(name: str | None) -> str | None:
     return name
 
 
-PolicyOption = Annotated[
-    str,
-    typer.Option(
-        metavar="NAME",
-        autocompletion=names_of(POLICIES),
-        callback=check_policy,
-        help="What turns scores and predicted costs into a choice: "
-        f"{', '.join(POLICIES.builtin)}, or that of another package.",
-    ),
-]
 RoutersOption = Annotated[
     str,
     typer.Option(
@@ -106,6 +96,9 @@ RoutersOption = Annotated[
         help="Routers as NAME[:PRESET][:key=value], separated by commas, or all (see `equirouter "
         "routers list`); FILE.py:CLASS in place of NAME is a router of your own.",
     ),
+]
+SeedOption = Annotated[
+    int, typer.Option(metavar="N", min=0, help="Seed of the split and the training.")
 ]
 ResamplesOption = Annotated[
     int, typer.Option(metavar="N", min=0, help="Bootstrap resamples; 0: no intervals.")
@@ -151,6 +144,14 @@ def print_json(document: Any) -> None:  # noqa: ANN401  # whatever JSON can hold
     typer.echo(json.dumps(document, allow_nan=False))
 
 
+def refuse(why: str, *, as_json: bool) -> NoReturn:
+    """End with the exit code of the gate; a JSON document has said why."""
+    if not as_json:
+        raise GateRefusedError(why)
+    say(f"error: {why}")
+    raise typer.Exit(GATE_REFUSED)
+
+
 def router_specs(routers: str) -> list[str]:
     """The specs in a list of routers; "all" is every registered one but the anchors."""
     if routers.strip() != "all":
@@ -160,6 +161,19 @@ def router_specs(routers: str) -> list[str]:
             raise typer.BadParameter("name at least one router, or all", param_hint="--routers")
         return specs
     return [name for name, kind in ROUTERS.load_all().items() if not kind.is_anchor]
+
+
+def say_each(kind: str, texts: Iterable[str], *, quiet: bool = False) -> None:
+    """A line each on stderr. kind: "note" or "warning"."""
+    for text in () if quiet else texts:
+        say(f"{kind}: {text}")
+
+
+def say_notes(outcomes: "Outcomes", *, quiet: bool = False) -> None:
+    """Decisions made while reading a table, and what a log is, a line each on stderr."""
+    from equirouter.data.logged import log_note
+
+    say_each("note", (*outcomes.notes, *log_note(outcomes)), quiet=quiet)
 
 
 def open_dataset(
@@ -176,33 +190,8 @@ def open_dataset(
     outcomes = load_dataset(
         name, performance_range=performance_range, answers_by=answers_by, progress=progress
     )
-    if not quiet:
-        say_notes(outcomes)
+    say_notes(outcomes, quiet=quiet)
     return outcomes
-
-
-def open_chosen(
-    name: str,
-    performance_range: tuple[float, float],
-    models: str | None,
-    exclude: str | None,
-    *,
-    answers_by: str | None = None,
-    quiet: bool,
-    progress: Progress,
-) -> "tuple[Outcomes, Outcomes]":
-    """A data set as it is, and with the models that --models and --exclude-models leave.
-
-    Notes on both and warnings are printed.
-    """
-    from equirouter.data.table_warnings import table_warnings
-
-    whole = open_dataset(
-        name, performance_range, answers_by=answers_by, quiet=quiet, progress=progress
-    )
-    chosen = choose_models(whole, models, exclude, quiet=quiet)
-    say_warnings(() if quiet else table_warnings(chosen))
-    return whole, chosen
 
 
 def choose_models(
@@ -213,15 +202,8 @@ def choose_models(
         None if models is None else _names(models, outcomes),
         exclude=_names(exclude or "", outcomes),
     )
-    if not quiet and chosen is not outcomes:
-        say(f"note: {chosen.notes[-1]}")
+    say_each("note", chosen.notes[-1:], quiet=quiet or chosen is outcomes)
     return chosen
-
-
-def say_warnings(warnings: Iterable[str]) -> None:
-    """A line each on stderr."""
-    for warning in warnings:
-        say(f"warning: {warning}")
 
 
 def _names(listed: str, outcomes: "Outcomes") -> list[str]:
@@ -230,21 +212,36 @@ def _names(listed: str, outcomes: "Outcomes") -> list[str]:
     return [name for name in names if name]
 
 
-def say_notes(outcomes: "Outcomes") -> None:
-    """Decisions made while reading a table, and what a log is, a line each on stderr."""
-    from equirouter.data.logged import log_note
+def open_to_learn(
+    table: tuple[str, tuple[float, float], str | None],
+    models: tuple[str | None, str | None],
+    routers: list[str],
+    encoder: "Encoder",
+    embeddings: Path | None,
+    *,
+    quiet: bool,
+    progress: Progress,
+) -> "tuple[Outcomes, Float32Array | None]":
+    """A data set as routers learn from it, and the embeddings in a file where one is given.
 
-    for note in (*outcomes.notes, *log_note(outcomes)):
-        say(f"note: {note}")
+    table: name, scale and extractor of answers. models: those of --models and --exclude-models.
+    Queries that the encoder does not read are left out unless there are embeddings, which need no
+    encoder. Notes on all that, on the models' descriptions and warnings are printed.
+    """
+    from equirouter.data.table_warnings import table_warnings
+    from equirouter.training.protocol import description_notes, readable, reading_notes
 
-
-def remark_on_descriptions(outcomes: "Outcomes", routers: list[str], *, quiet: bool) -> None:
-    """Print notes on the models' descriptions, if one of the routers reads them."""
-    from equirouter.training.protocol import description_notes
-
-    if not quiet:
-        for note in description_notes(outcomes, routers):
-            say(f"note: {note}")
+    name, performance_range, answers_by = table
+    whole = open_dataset(
+        name, performance_range, answers_by=answers_by, quiet=quiet, progress=progress
+    )
+    chosen = choose_models(whole, *models, quiet=quiet)
+    say_each("warning", table_warnings(chosen), quiet=quiet)
+    say_each("note", description_notes(chosen, routers), quiet=quiet)
+    read = chosen if embeddings is not None else readable(encoder, chosen)
+    left_out = read.notes[len(chosen.notes) :]
+    say_each("note", (*left_out, *reading_notes(encoder, read)), quiet=quiet)
+    return read, open_given(embeddings, whole, encoder, read)
 
 
 def make_text_encoder(
@@ -290,22 +287,6 @@ def _encoder_options(settings: list[str] | None) -> dict[str, Any]:
     return options
 
 
-def what_is_read(
-    encoder: "Encoder", outcomes: "Outcomes", given: Path | None, *, quiet: bool
-) -> "Outcomes":
-    """The queries that the encoder reads, with notes on what it does not see of them or others.
-
-    given: a file of embeddings, which need no encoder: no query is left out then.
-    """
-    from equirouter.training.protocol import readable, reading_notes
-
-    read = outcomes if given is not None else readable(encoder, outcomes)
-    if not quiet:
-        for note in (*read.notes[len(outcomes.notes) :], *reading_notes(encoder, read)):
-            say(f"note: {note}")
-    return read
-
-
 def open_given(
     path: Path | None, whole: "Outcomes", encoder: "Encoder", kept: "Outcomes | None" = None
 ) -> "Float32Array | None":
@@ -316,7 +297,6 @@ def open_given(
     Raises DataError unless there is one per query, as wide as the encoder makes them.
     """
     from equirouter.encoders import open_embeddings
-    from equirouter.errors import DataError
 
     if path is None:
         return None
@@ -330,18 +310,3 @@ def open_given(
         return embeddings
     used = set(kept.query_ids)
     return embeddings[[row for row, name in enumerate(whole.query_ids) if name in used]]
-
-
-@contextmanager
-def shown_progress(*, quiet: bool) -> Iterator[Progress]:
-    """A progress function that draws a bar on stderr for work of more than two seconds."""
-    if quiet:
-        yield silent
-        return
-    from equirouter.cli.bars import Bars
-
-    bars = Bars()
-    try:
-        yield bars
-    finally:
-        bars.close()

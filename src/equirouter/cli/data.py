@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from equirouter.cli import common
+from equirouter.cli.bars import Bars
 from equirouter.words import in_columns, number_of
 
 if TYPE_CHECKING:
@@ -51,12 +52,11 @@ def fetch(
     from equirouter.data.sources.by_name import load_named
     from equirouter.data.table_warnings import table_warnings
 
-    with common.shown_progress(quiet=quiet) as progress:
+    with Bars(quiet=quiet) as progress:
         outcomes = load_named(name, progress=progress)
     warnings = table_warnings(outcomes)
-    if not (quiet or as_json):
-        common.say_notes(outcomes)
-        common.say_warnings(warnings)
+    common.say_notes(outcomes, quiet=quiet or as_json)
+    common.say_each("warning", warnings, quiet=quiet or as_json)
     _show(outcomes.describe(), as_json=as_json, warnings=warnings)
 
 
@@ -77,7 +77,7 @@ def convert(
     """Write a data set as an outcomes table in another format or layout."""
     from equirouter.data.tables import write_table
 
-    with common.shown_progress(quiet=quiet) as progress:
+    with Bars(quiet=quiet) as progress:
         outcomes = common.open_dataset(
             dataset, performance_range, answers_by=answers_by, quiet=quiet, progress=progress
         )
@@ -115,7 +115,7 @@ def merge(
     from equirouter.data.merging import merge_tables
     from equirouter.data.tables import write_table
 
-    with common.shown_progress(quiet=quiet) as progress:
+    with Bars(quiet=quiet) as progress:
         merged = merge_tables(
             [
                 common.open_dataset(name, performance_range, quiet=True, progress=progress)
@@ -156,14 +156,13 @@ def describe(
     """
     from equirouter.data.table_warnings import table_warnings
 
-    with common.shown_progress(quiet=quiet) as progress:
+    with Bars(quiet=quiet) as progress:
         outcomes = common.open_dataset(
             dataset, performance_range, quiet=quiet or as_json, progress=progress
         )
     outcomes = common.choose_models(outcomes, models, exclude_models, quiet=quiet or as_json)
     warnings = (*table_warnings(outcomes), *_unread(encoder, outcomes))
-    if not (quiet or as_json):
-        common.say_warnings(warnings)
+    common.say_each("warning", warnings, quiet=quiet or as_json)
     _show(outcomes.describe(), as_json=as_json, warnings=warnings)
 
 

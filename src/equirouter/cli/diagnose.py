@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from equirouter.cli import common
+from equirouter.cli.bars import Bars
 
 if TYPE_CHECKING:
     from equirouter.encoders.base import Encoder
@@ -28,12 +29,6 @@ OwnEncoderOption = Annotated[
     str | None,
     typer.Option(metavar="NAME", help="The encoder; default: the pipeline's, or lexical+minilm."),
 ]
-SeedOption = Annotated[
-    int, typer.Option(metavar="N", min=0, help="Seed of the split and the training.")
-]
-FewResamplesOption = Annotated[
-    int, typer.Option(metavar="N", min=0, help="Bootstrap resamples; 0: no intervals.")
-]
 OutOption = Annotated[
     Path | None,
     typer.Option(metavar="DIR", help="Write diagnosis.md and diagnosis.json there too."),
@@ -51,8 +46,8 @@ def diagnose(
     embeddings: common.EmbeddingsOption = None,
     weights: common.WeightsOption = None,
     split: common.SplitOption = "in-domain",
-    seed: SeedOption = 42,
-    resamples: FewResamplesOption = 500,
+    seed: common.SeedOption = 42,
+    resamples: common.ResamplesOption = 500,
     out: OutOption = None,
     device: common.DeviceOption = "auto",
     performance_range: common.PerformanceRangeOption = (0.0, 1.0),
@@ -71,7 +66,7 @@ def diagnose(
 
     specs = common.router_specs(routers)
     reserved = nullcontext() if out is None else reserved_folder(out)
-    with reserved as folder, common.shown_progress(quiet=quiet) as progress:
+    with reserved as folder, Bars(quiet=quiet) as progress:
         asked = {"window": window, "precision": precision, "settings": encoder_option}
         loaded, made = _opened(pipeline, encoder, weights, asked)
         fitted = [*(specs if loaded is None else ()), *IN_SAMPLE]

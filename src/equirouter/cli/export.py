@@ -5,29 +5,23 @@ from typing import Annotated
 
 import typer
 
-from equirouter.cli.common import (
-    EncoderSettingOption,
-    JsonOption,
-    QuietOption,
-    load_pipeline,
-    print_json,
-)
+from equirouter.cli import common
 from equirouter.words import number_of
 
 
 def export(
     pipeline: Annotated[Path, typer.Argument(metavar="DIR", help="A folder from `train`.")],
     out: Annotated[Path, typer.Option(metavar="FILE.onnx", help="Where the graph is written.")],
-    encoder_option: EncoderSettingOption = None,
-    as_json: JsonOption = False,
-    quiet: QuietOption = False,
+    encoder_option: common.EncoderSettingOption = None,
+    as_json: common.JsonOption = False,
+    quiet: common.QuietOption = False,
 ) -> None:
     """Write a pipeline's router and cost model as ONNX: an embedding in, scores and costs out."""
     from equirouter.errors import ConfigError
     from equirouter.output import atomic_write
     from equirouter.pipeline.scorer import export_decision
 
-    loaded = load_pipeline(pipeline, encoder_option)
+    loaded = common.load_pipeline(pipeline, encoder_option)
     stage = loaded.stage
     if stage.collapse is not None:
         raise ConfigError(
@@ -44,6 +38,6 @@ def export(
     with atomic_write(out, "wb") as stream:
         stream.write(content)
     if as_json:
-        print_json({"file": str(out), "bytes": len(content), "models": list(loaded.models)})
+        common.print_json({"file": str(out), "bytes": len(content), "models": list(loaded.models)})
     elif not quiet:
         typer.echo(f"{out}: {len(content)} bytes, {number_of(len(loaded.models), 'model')}")

@@ -103,19 +103,27 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
 """Command -> command lines that work, or say by their names what has to be put there."""
 
 
-class GroupedCommand(TyperCommand):
+class _WithExamples:
+    """Examples at the end of a help text."""
+
+    def format_epilog(self, ctx: "Context", formatter: "HelpFormatter") -> None:
+        """Write the examples."""
+        examples = EXAMPLES.get(str(ctx.info_name), ())
+        if examples:
+            with formatter.section("Examples"):
+                for example in examples:
+                    formatter.write(f"{'':{formatter.current_indent}}{example}\n")
+
+
+class GroupedCommand(_WithExamples, TyperCommand):
     """A command whose options stand under headings, with examples at the end."""
 
     def format_options(self, ctx: "Context", formatter: "HelpFormatter") -> None:
         """Write arguments and options."""
         _write_parameters(self, ctx, formatter, OPTIONS)
 
-    def format_epilog(self, ctx: "Context", formatter: "HelpFormatter") -> None:
-        """Write the examples."""
-        _write_examples(ctx, formatter)
 
-
-class GroupedGroup(TyperGroup):
+class GroupedGroup(_WithExamples, TyperGroup):
     """The commands under headings, with examples at the end."""
 
     def format_options(self, ctx: "Context", formatter: "HelpFormatter") -> None:
@@ -138,10 +146,6 @@ class GroupedGroup(TyperGroup):
                 rows.append((name.ljust(width), summaries.get(name, own)))
             with formatter.section(heading):
                 formatter.write_dl(rows)
-
-    def format_epilog(self, ctx: "Context", formatter: "HelpFormatter") -> None:
-        """Write the examples."""
-        _write_examples(ctx, formatter)
 
 
 def _grouped(
@@ -176,14 +180,6 @@ def _write_parameters(
     for heading, names in _grouped(options, headings, "Options"):
         with formatter.section(heading):
             formatter.write_dl([records[name][1] for name in names])
-
-
-def _write_examples(ctx: "Context", formatter: "HelpFormatter") -> None:
-    examples = EXAMPLES.get(str(ctx.info_name), ())
-    if examples:
-        with formatter.section("Examples"):
-            for example in examples:
-                formatter.write(f"{'':{formatter.current_indent}}{example}\n")
 
 
 def names_of(registry: Registry) -> Callable[[str], list[str]]:

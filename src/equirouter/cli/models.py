@@ -5,73 +5,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from equirouter.cli.common import (
-    EncoderSettingOption,
-    JsonOption,
-    QuietOption,
-    load_pipeline,
-    print_json,
-    say,
-)
-from equirouter.cli.trained import Placed
-from equirouter.words import number_of
+from equirouter.cli import common
+from equirouter.cli.control_options import PipelineArgument
+from equirouter.cli.trained import PipelinePlace
+from equirouter.words import aligned, number_of
 
 if TYPE_CHECKING:
     from equirouter.cost.prices import Price
-    from equirouter.evaluation.promotion.retrain import Challenge
     from equirouter.pipeline.pipeline import RoutingPipeline
 
 app = typer.Typer(
     help="List the models of a pipeline, change their prices, add models and take them out.",
     rich_markup_mode=None,
 )
-
-DirArgument = Annotated[Path, typer.Argument(metavar="DIR", help="A folder from `train`.")]
-
-
-class PipelinePlace:
-    """Where a pipeline whose pool is changed lies, and where the changed one goes.
-
-    folder: that of `train`. out: another one, for the changed pipeline; None for the same.
-    Raises ConfigError for a folder of one version without another place.
-    """
-
-    def __init__(self, folder: Path, out: Path | None) -> None:
-        from equirouter.pipeline.versions import PipelineVersions, current_folder
-
-        self._versions = PipelineVersions(out or folder)
-        self._before, self._is_empty = self._versions.current, self._versions.is_empty
-        self.version = current_folder(folder)
-        """The folder of the pipeline before the change."""
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether the changed pipeline is the first one there, so that it takes no one's place."""
-        return self._is_empty
-
-    def save(self, pipeline: "RoutingPipeline", how: str) -> Placed:
-        """Save the changed pipeline as a version and make it current; returns where it is.
-
-        Raises ConfigError where another version became current since the change began.
-        """
-        from equirouter.evaluation.promotion.gate import Verdict
-        from equirouter.evaluation.promotion.retrain import Challenge
-
-        return self.settle(Challenge(pipeline, None, Verdict(())), how)
-
-    def settle(self, made: "Challenge", how: str) -> Placed:
-        """As save, and current only if it passes."""
-        from equirouter.evaluation.promotion.retrain import settled
-
-        over = None if self._is_empty else self._before or self._versions.adopt()
-        version = settled(made, self._versions, over=over, how=how)
-        return Placed(self._versions.folder, version, made.verdict.why or None)
-
-
-def said_of_place(place: Placed) -> str:
-    """Where a changed pipeline is, that is current."""
-    return f"saved to {place.folder} as version {place.version}, which is current"
-
 
 NameOption = Annotated[
     str, typer.Option(metavar="MODEL", help="The model, as `models list` has it.")
@@ -96,25 +42,20 @@ def _usd(help_: str, *names: str) -> Any:  # noqa: ANN401  # what Annotated take
 
 @app.command("list")
 def list_(
-    pipeline: DirArgument,
-    encoder_option: EncoderSettingOption = None,
-    as_json: JsonOption = False,
-    quiet: QuietOption = False,
+    pipeline: PipelineArgument,
+    encoder_option: common.EncoderSettingOption = None,
+    as_json: common.JsonOption = False,
+    quiet: common.QuietOption = False,  # noqa: ARG001
 ) -> None:
     """List the models: performance and cost on the validation queries, and prices."""
     from equirouter.training.pool_changes import described_models
 
-    rows = described_models(load_pipeline(pipeline, encoder_option))
+    rows = described_models(common.load_pipeline(pipeline, encoder_option))
     if as_json:
-        print_json(rows)
+        common.print_json(rows)
         return
-    del quiet
     header = ("model", "performance", "cost USD", "input", "output")
-    lines = [header, *(_listed(row) for row in rows)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
-    for name, *others in lines:
-        cells = [cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)]
-        typer.echo("  ".join([name.ljust(widths[0]), *cells]))
+    typer.echo("\n".join(aligned([header, *map(_listed, rows)])))
     for mark, named in _marked(rows).items():
         if named:
             typer.echo(f"{mark}: {', '.join(named)}")
@@ -178,7 +119,7 @@ ShippedOption = Annotated[
 
 @app.command()
 def price(
-    pipeline: DirArgument,
+    pipeline: PipelineArgument,
     name: PricedOption = None,
     input_: InputOption = None,
     output: OutputOption = None,
@@ -194,15 +135,16 @@ def price(
     shipped: ShippedOption = False,
     quality: NewQualityOption = None,
     out: OutOption = None,
-    encoder_option: EncoderSettingOption = None,
-    as_json: JsonOption = False,
-    quiet: QuietOption = False,
+    encoder_option: common.EncoderSettingOption = None,
+    as_json: common.JsonOption = False,
+    quiet: common.QuietOption = False,
 ) -> None:
     """Change prices: predicted costs and operating points follow, nothing is trained."""
+    from equirouter.pipeline.versions import current_folder
     from equirouter.training.pool_changes import repriced
 
-    place = PipelinePlace(pipeline, out)
-    before = load_pipeline(place.version, encoder_option)
+    place = PipelinePlace(out or pipeline)
+    before = common.load_pipeline(current_folder(pipeline), encoder_option)
     stated = {
         "input": input_,
         "output": output,
@@ -220,11 +162,11 @@ def price(
     rows = [_factors(after, model) for model in after.models if model in prices]
     if as_json:
         points = _operating_points(before, after)
-        print_json({**saved.document(), "models": rows, **points})
+        common.print_json({**saved.document(), "models": rows, **points})
     elif not quiet:
         for row in rows:
             typer.echo(_said_of_price(row))
-        typer.echo(f"{said_of_points(before, after)}\n{said_of_place(saved)}")
+        typer.echo(f"{said_of_points(before, after)}\n{saved.said()}")
 
 
 def _new_prices(
@@ -317,23 +259,24 @@ def said_of_points(before: "RoutingPipeline", after: "RoutingPipeline") -> str:
 
 @app.command()
 def remove(
-    pipeline: DirArgument,
+    pipeline: PipelineArgument,
     name: NameOption,
     quality: NewQualityOption = None,
     out: OutOption = None,
-    encoder_option: EncoderSettingOption = None,
-    as_json: JsonOption = False,
-    quiet: QuietOption = False,
+    encoder_option: common.EncoderSettingOption = None,
+    as_json: common.JsonOption = False,
+    quiet: common.QuietOption = False,
 ) -> None:
     """Take a model out: the others are scored as they were, operating points are found anew."""
+    from equirouter.pipeline.versions import current_folder
     from equirouter.training.pool_changes import without
 
-    place = PipelinePlace(pipeline, out)
-    before = load_pipeline(place.version, encoder_option)
+    place = PipelinePlace(out or pipeline)
+    before = common.load_pipeline(current_folder(pipeline), encoder_option)
     after = without(before, name, quality=quality)
     saved = place.save(after, "models remove")
     if as_json:
-        print_json(
+        common.print_json(
             {
                 **saved.document(),
                 "models": list(after.models),
@@ -342,9 +285,9 @@ def remove(
         )
     elif not quiet:
         if name == before.baseline.strongest:
-            say(
+            common.say(
                 f"{name} was the strongest model: a quality is now a share of what "
                 f"{after.baseline.strongest} does"
             )
         typer.echo(f"without {name}: {number_of(len(after.models), 'model')} left")
-        typer.echo(f"{said_of_points(before, after)}\n{said_of_place(saved)}")
+        typer.echo(f"{said_of_points(before, after)}\n{saved.said()}")

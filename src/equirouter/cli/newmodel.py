@@ -5,28 +5,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from equirouter.cli.common import (
-    EncoderSettingOption,
-    JsonOption,
-    PerformanceRangeOption,
-    QuietOption,
-    load_pipeline,
-    print_json,
-    say,
-    shown_progress,
-)
+from equirouter.cli import common
+from equirouter.cli.bars import Bars
+from equirouter.cli.control_options import PipelineArgument
 from equirouter.cli.models import (
-    DirArgument,
     InputOption,
     NewQualityOption,
     OutOption,
     OutputOption,
-    PipelinePlace,
     ShippedOption,
     TableOption,
-    said_of_place,
     said_of_points,
 )
+from equirouter.cli.trained import PipelinePlace
 
 if TYPE_CHECKING:
     from equirouter.cost.prices import Price
@@ -45,7 +36,7 @@ OutcomesOption = Annotated[
 
 
 def add(
-    pipeline: DirArgument,
+    pipeline: PipelineArgument,
     name: NewNameOption,
     outcomes: OutcomesOption,
     input_: InputOption = None,
@@ -54,10 +45,10 @@ def add(
     shipped: ShippedOption = False,
     quality: NewQualityOption = None,
     out: OutOption = None,
-    encoder_option: EncoderSettingOption = None,
-    performance_range: PerformanceRangeOption = (0.0, 1.0),
-    as_json: JsonOption = False,
-    quiet: QuietOption = False,
+    encoder_option: common.EncoderSettingOption = None,
+    performance_range: common.PerformanceRangeOption = (0.0, 1.0),
+    as_json: common.JsonOption = False,
+    quiet: common.QuietOption = False,
 ) -> None:
     """Add a model from some labelled queries: only what belongs to it is fitted, in seconds.
 
@@ -67,12 +58,13 @@ def add(
     from equirouter.data.tables import read_table
     from equirouter.encoders.cache import EmbeddingCache
     from equirouter.evaluation.promotion.retrain import judged_join
+    from equirouter.pipeline.versions import current_folder
     from equirouter.training.joining import with_model
 
-    place = PipelinePlace(pipeline, out)
-    before = load_pipeline(place.version, encoder_option)
+    place = PipelinePlace(out or pipeline)
+    before = common.load_pipeline(current_folder(pipeline), encoder_option)
     price = _price(name, input_, output, table, shipped=shipped)
-    with shown_progress(quiet=quiet) as progress:
+    with Bars(quiet=quiet) as progress:
         joined = with_model(
             before,
             read_table(outcomes, performance_range=performance_range),
@@ -93,11 +85,11 @@ def add(
         "models": list(joined.pipeline.models),
     }
     if as_json:
-        print_json(document)
+        common.print_json(document)
     elif not quiet:
         _show(before, joined, document["performance"])
         if saved.refused is None:
-            typer.echo(said_of_place(saved))
+            typer.echo(saved.said())
     saved.refuse(as_json=as_json)
 
 
@@ -113,7 +105,7 @@ def _show(before: "RoutingPipeline", joined: "Joined", performance: float) -> No
     )
     typer.echo(f"most like: {', '.join(shares) or 'no other model'}")
     typer.echo(said_of_points(before, joined.pipeline))
-    say(
+    common.say(
         f"operating points count how few the {joined.n_labels} labels of {name} are: train again "
         "once it has outcomes on many queries"
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from equirouter.cli import common
+from equirouter.cli.bars import Bars
 from equirouter.cli.grouped_help import names_of
 from equirouter.registry import ENCODERS, EXPERIMENTS, POLICIES
 
@@ -117,19 +118,20 @@ def paper(
 
     experiments(names)  # a wrong name is said now, and not after the encoding
     given = _read(results or [])
-    specs = _routers(routers, given)
-    protocol = next((results_given.protocol for results_given in given.values()), None)
+    first = next(iter(given.values()), None)
+    specs = _routers(routers, first)
+    protocol = None if first is None else first.protocol
     asked = {"window": window, "precision": precision, "weights": weights}
     made = _encoder(encoder, encoder_option, asked, protocol)
     _check(dataset, specs, None if embeddings is not None else made)
-    with common.shown_progress(quiet=quiet) as progress:
+    with Bars(quiet=quiet) as progress:
         outcomes = common.open_dataset(dataset, performance_range, quiet=quiet, progress=progress)
         context = Context(
             outcomes,
             made,
             routers=specs,
             policy=policy or (POLICY if protocol is None else protocol.policy),
-            n_seeds=seeds or _n_seeds(given),
+            n_seeds=seeds or (3 if protocol is None else len(protocol.seeds)),
             budget_usd=budget,
             resamples=resamples,
             device=device,
@@ -190,20 +192,12 @@ def _read(folders: list[Path]) -> "Given":
     return given
 
 
-def _routers(routers: str | None, given: "Given") -> tuple[str, ...]:
+def _routers(routers: str | None, given: "Results | None") -> tuple[str, ...]:
     from equirouter.paper.router_sets import paper_routers
 
     if routers is not None:
         return tuple(common.router_specs(routers))
-    for results in given.values():
-        return tuple(results.routers)
-    return tuple(paper_routers())
-
-
-def _n_seeds(given: "Given") -> int:
-    for results in given.values():
-        return len(results.protocol.seeds)
-    return 3
+    return tuple(paper_routers() if given is None else given.routers)
 
 
 def _show(document: dict[str, Any], report: Path, *, as_json: bool) -> None:

@@ -1,20 +1,12 @@
 """`equirouter pipeline`: the versions of a pipeline, and which of them is current."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from equirouter.cli.common import (
-    EncoderSettingOption,
-    JsonOption,
-    QuietOption,
-    load_pipeline,
-    print_json,
-    say,
-)
-from equirouter.words import interval
+from equirouter.cli import common
+from equirouter.words import aligned, interval
 
 OFF_POLICY = {"dr": "doubly robust", "snips": "self-normalised IPS", "ips": "IPS"}
 
@@ -40,20 +32,23 @@ SomeVersionArgument = Annotated[
 
 
 @app.command("list")
-def list_(folder: DirArgument, as_json: JsonOption = False, quiet: QuietOption = False) -> None:
+def list_(
+    folder: DirArgument,
+    as_json: common.JsonOption = False,
+    quiet: common.QuietOption = False,  # noqa: ARG001
+) -> None:
     """List the versions: when and how each was made, its data and its figures."""
     from equirouter.pipeline.evidence import version_row
 
     versions = _opened(folder)
     rows = [version_row(versions, name) for name in versions.names]
     if as_json:
-        print_json({"current": versions.current, "versions": rows})
+        common.print_json({"current": versions.current, "versions": rows})
         return
-    del quiet
     header = ("version", "made", "how", "data", "queries", "kept", "cost")
-    typer.echo("\n".join(_table_lines([header, *(_cells(row) for row in rows)])))
+    typer.echo("\n".join(aligned([header, *map(_cells, rows)], numbers=False)))
     if versions.current is not None and versions.current not in versions.names:
-        say(
+        common.say(
             f"warning: the current version is {versions.current}, which is not there: copy it "
             f"there again, or `equirouter pipeline promote {folder} VERSION`"
         )
@@ -63,8 +58,8 @@ def list_(folder: DirArgument, as_json: JsonOption = False, quiet: QuietOption =
 def show(
     folder: DirArgument,
     version: SomeVersionArgument = None,
-    as_json: JsonOption = False,
-    quiet: QuietOption = False,
+    as_json: common.JsonOption = False,
+    quiet: common.QuietOption = False,  # noqa: ARG001
 ) -> None:
     """Show a version: what its promise rests on, and all that happened to it."""
     from equirouter.pipeline.evidence import version_row
@@ -74,9 +69,8 @@ def show(
     row = version_row(versions, name)
     events = [event for event in versions.history if name in (event.version, event.over)]
     if as_json:
-        print_json({**row, "history": [event.model_dump(mode="json") for event in events]})
+        common.print_json({**row, "history": [event.model_dump(mode="json") for event in events]})
         return
-    del quiet
     for key, value in row.items():
         if value is not None:
             typer.echo(f"{_LABELS.get(key, key):20}{_shown(value)}")
@@ -106,9 +100,9 @@ def compare(
             "quality and cost.",
         ),
     ] = 0.02,
-    encoder_option: EncoderSettingOption = None,
-    as_json: JsonOption = False,
-    quiet: QuietOption = False,
+    encoder_option: common.EncoderSettingOption = None,
+    as_json: common.JsonOption = False,
+    quiet: common.QuietOption = False,  # noqa: ARG001
 ) -> None:
     """Compare a version, the latest by default, with the current one, query by query.
 
@@ -127,7 +121,7 @@ def compare(
 
     versions, gate, outcomes = _opened(folder), Gate(margin), load_dataset(table)
     names = _two(versions, against, version)
-    pair = [load_pipeline(versions.path(name), encoder_option) for name in names]
+    pair = [common.load_pipeline(versions.path(name), encoder_option) for name in names]
     new = new_queries(outcomes, *pair)
     if not len(new):
         raise DataError(
@@ -142,9 +136,10 @@ def compare(
     if as_json:
         estimates = None if logged is None else logged.document()
         names_of = {"champion": names[0], "challenger": names[1], "estimates": estimates}
-        print_json({**names_of, **comparison.document(), "objections": list(verdict.objections)})
+        common.print_json(
+            {**names_of, **comparison.document(), "objections": list(verdict.objections)}
+        )
         return
-    del quiet
     if logged is not None:
         _tell_logged(logged, names)
     print_comparison(comparison, names)
@@ -159,8 +154,8 @@ def promote(
         bool,
         typer.Option("--force", help="Even if it was refused, or has too little evidence."),
     ] = False,
-    as_json: JsonOption = False,
-    quiet: QuietOption = False,
+    as_json: common.JsonOption = False,
+    quiet: common.QuietOption = False,
 ) -> None:
     """Make a version current; a gateway that serves the folder takes it within seconds.
 
@@ -197,7 +192,9 @@ def _refused(event: "Event | None") -> str | None:
 
 
 @app.command()
-def rollback(folder: DirArgument, as_json: JsonOption = False, quiet: QuietOption = False) -> None:
+def rollback(
+    folder: DirArgument, as_json: common.JsonOption = False, quiet: common.QuietOption = False
+) -> None:
     """Make the version current again that was current before."""
     from equirouter.pipeline.folder import read_folder
 
@@ -224,9 +221,8 @@ def print_comparison(comparison: "Comparison", names: tuple[str, str]) -> None:
     rows += [line(f"quality, {task}", paired) for task, paired in comparison.tasks.items()]
     if comparison.decision_ms is not None:
         rows.append(line("ms per decision", comparison.decision_ms))
-    lines = _table_lines([("", *names, "difference", "95 % interval"), *rows])
-    for text in lines:
-        typer.echo(text)
+    head = ("", *names, "difference", "95 % interval")
+    typer.echo("\n".join(aligned([head, *rows], numbers=False)))
     for name, kept, promised in zip(names, comparison.kept, comparison.promised, strict=True):
         typer.echo(f"{name} promises {promised:g}, keeps {interval(kept.low, kept.high)}")
 
@@ -253,7 +249,7 @@ def _tell_logged(comparison: "LoggedComparison", names: tuple[str, str]) -> None
             less = getattr(comparison, what)
             paired = (f"{less.value:+{form}}", interval(less.low, less.high, f"+{form}"))
             rows.append((f"{what}, {title}", *cells, *(paired if method == "dr" else ("", ""))))
-    typer.echo("\n".join(_table_lines(rows)))
+    typer.echo("\n".join(aligned(rows, numbers=False)))
 
 
 def _opened(folder: Path) -> "PipelineVersions":
@@ -287,7 +283,7 @@ def _tell_current(
     folder: Path, now: str, before: str | None, *, as_json: bool, quiet: bool
 ) -> None:
     if as_json:
-        print_json({"pipeline": str(folder), "current": now, "before": before})
+        common.print_json({"pipeline": str(folder), "current": now, "before": before})
     elif not quiet:
         typer.echo(f"{folder}: {now} is current" + (f", it was {before}" if before else ""))
 
@@ -319,12 +315,6 @@ _LABELS = {
     "cost": "cost in the test",
 }
 """What `show` calls the fields; costs and qualities are shares of the strongest model's."""
-
-
-def _table_lines(lines: Sequence[tuple[str, ...]]) -> list[str]:
-    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
-    padded = [[c.ljust(width) for c, width in zip(line, widths, strict=True)] for line in lines]
-    return ["  ".join(cells).rstrip() for cells in padded]
 
 
 def _said(event: "Event") -> str:

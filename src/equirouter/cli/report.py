@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from equirouter.cli.common import IntervalsOption, JsonOption, QuietOption, print_json, say
+from equirouter.cli.common import IntervalsOption, JsonOption, QuietOption, print_json, say_each
 
 
 def report(
@@ -30,6 +30,5 @@ def report(
         from equirouter.report.tables import print_results
 
         print_results(results, Console(), intervals=intervals)
-        for note in note_on_figures():
-            say(f"note: {note}")
+        say_each("note", note_on_figures())
     typer.echo(f"report: {written}")

@@ -7,30 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from equirouter.cli.common import (
-    EncoderSettingOption,
-    FactsOption,
-    JsonOption,
-    QuietOption,
-    WeightsOption,
-    load_pipeline,
-    print_json,
-    say,
-)
-from equirouter.cli.control_options import (
-    BudgetOption,
-    ConfidenceOption,
-    ContextOption,
-    ExcludeOption,
-    LambdaOption,
-    NeedsOption,
-    PerformanceOption,
-    PipelineArgument,
-    QualityOption,
-    RegionOption,
-    asking_of,
-    needs_of,
-)
+from equirouter.cli import common, control_options
 from equirouter.words import number_of
 
 if TYPE_CHECKING:
@@ -65,25 +42,25 @@ CapOption = Annotated[
 
 
 def route(
-    pipeline: PipelineArgument,
+    pipeline: control_options.PipelineArgument,
     query: QueryArgument = "-",
     image: ImageOption = None,
-    budget: BudgetOption = None,
-    quality: QualityOption = None,
-    performance: PerformanceOption = None,
-    lambda_: LambdaOption = None,
-    confidence: ConfidenceOption = None,
+    budget: control_options.BudgetOption = None,
+    quality: control_options.QualityOption = None,
+    performance: control_options.PerformanceOption = None,
+    lambda_: control_options.LambdaOption = None,
+    confidence: control_options.ConfidenceOption = None,
     spend: SpendOption = None,
     cap: CapOption = None,
-    exclude: ExcludeOption = None,
-    needs: NeedsOption = None,
-    region: RegionOption = None,
-    context_tokens: ContextOption = None,
-    model_facts: FactsOption = None,
-    encoder_option: EncoderSettingOption = None,
-    weights: WeightsOption = None,
-    as_json: JsonOption = False,
-    quiet: QuietOption = False,
+    exclude: control_options.ExcludeOption = None,
+    needs: control_options.NeedsOption = None,
+    region: control_options.RegionOption = None,
+    context_tokens: control_options.ContextOption = None,
+    model_facts: common.FactsOption = None,
+    encoder_option: common.EncoderSettingOption = None,
+    weights: common.WeightsOption = None,
+    as_json: common.JsonOption = False,
+    quiet: common.QuietOption = False,
 ) -> None:
     """Decide which model should answer a query, or every query of a stream."""
     from equirouter.pipeline.decision import Ask
@@ -91,9 +68,9 @@ def route(
     from equirouter.scale.lines import decision_fields
 
     control = Control(budget, quality, performance, lambda_, confidence)
-    constraints = needs_of(exclude, needs, region, context_tokens)
-    loaded = load_pipeline(pipeline, encoder_option, weights)
-    asking = asking_of(loaded, control, constraints, model_facts)
+    constraints = control_options.needs_of(exclude, needs, region, context_tokens)
+    loaded = common.load_pipeline(pipeline, encoder_option, weights)
+    asking = control_options.asking_of(loaded, control, constraints, model_facts)
     _check_stream(query, image, spend, cap)
     if query == "-":
         pacer = None if spend is None else loaded.pacer(spend, cap_usd=cap or math.inf)
@@ -103,7 +80,7 @@ def route(
         return
     decision = loaded.decide_each([Ask(query, image, control, constraints)])[0]
     if as_json:
-        print_json(decision_fields(decision))
+        common.print_json(decision_fields(decision))
     else:
         typer.echo(_in_words(decision))
 
@@ -129,7 +106,7 @@ def _check_stream(query: str, image: str | None, spend: float | None, cap: float
 def _say_spent(pacer: "Pacer") -> None:
     done = pacer.state
     mean = done.spent_usd / done.n_queries if done.n_queries else 0.0
-    say(
+    common.say(
         f"predicted cost: {done.spent_usd:.6f} USD for "
         f"{number_of(done.n_queries, 'answered query', 'answered queries')}, "
         f"{mean:.6f} each; asked for {pacer.spend_usd:.6f}"

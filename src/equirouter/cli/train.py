@@ -7,34 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import typer
 
-from equirouter.cli.common import (
-    AnswersByOption,
-    DatasetArgument,
-    DeviceOption,
-    EmbeddingsOption,
-    EncoderOption,
-    EncoderSettingOption,
-    ExcludeModelsOption,
-    FactsOption,
-    JsonOption,
-    ModelsOption,
-    PerformanceRangeOption,
-    PrecisionOption,
-    QuietOption,
-    SplitOption,
-    WeightsOption,
-    Window,
-    WindowOption,
-    check_policy,
-    load_pipeline,
-    make_text_encoder,
-    open_chosen,
-    open_given,
-    remark_on_descriptions,
-    shown_progress,
-    what_is_read,
-)
-from equirouter.cli.trained import Placed, show
+from equirouter.cli import common
+from equirouter.cli.bars import Bars
+from equirouter.cli.trained import PipelinePlace, show
 
 if TYPE_CHECKING:
     from equirouter.arrays import Float32Array, IntArray
@@ -78,9 +53,6 @@ WhenOption = Annotated[
     Literal["cheapest", "refuse"],
     typer.Option(help="What to do when no model is within the budget."),
 ]
-SeedOption = Annotated[
-    int, typer.Option(metavar="N", min=0, help="Seed of the split and the training.")
-]
 RefitOption = Annotated[
     bool,
     typer.Option(
@@ -99,7 +71,7 @@ PolicyChoice = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        callback=check_policy,
+        callback=common.check_policy,
         help="What is varied to reach a quality; default: utility where scores estimate "
         "performance, else budget.",
     ),
@@ -107,32 +79,32 @@ PolicyChoice = Annotated[
 
 
 def train(
-    dataset: DatasetArgument,
+    dataset: common.DatasetArgument,
     out: OutOption,
     router: RouterOption = "factors",
-    encoder: EncoderOption = "lexical+minilm",
-    window: WindowOption = None,
-    precision: PrecisionOption = None,
-    encoder_option: EncoderSettingOption = None,
-    embeddings: EmbeddingsOption = None,
-    weights: WeightsOption = None,
+    encoder: common.EncoderOption = "lexical+minilm",
+    window: common.WindowOption = None,
+    precision: common.PrecisionOption = None,
+    encoder_option: common.EncoderSettingOption = None,
+    embeddings: common.EmbeddingsOption = None,
+    weights: common.WeightsOption = None,
     policy: PolicyChoice = None,
     quality: QualityOption = 0.98,
     confidence: ConfidenceOption = None,
     when_nothing_fits: WhenOption = "cheapest",
-    model_facts: FactsOption = None,
+    model_facts: common.FactsOption = None,
     ood: OodOption = "policy",
-    split: SplitOption = "in-domain",
-    seed: SeedOption = 42,
+    split: common.SplitOption = "in-domain",
+    seed: common.SeedOption = 42,
     refit: RefitOption = True,
     promote: PromoteOption = False,
-    device: DeviceOption = "auto",
-    performance_range: PerformanceRangeOption = (0.0, 1.0),
-    answers_by: AnswersByOption = None,
-    models: ModelsOption = None,
-    exclude_models: ExcludeModelsOption = None,
-    as_json: JsonOption = False,
-    quiet: QuietOption = False,
+    device: common.DeviceOption = "auto",
+    performance_range: common.PerformanceRangeOption = (0.0, 1.0),
+    answers_by: common.AnswersByOption = None,
+    models: common.ModelsOption = None,
+    exclude_models: common.ExcludeModelsOption = None,
+    as_json: common.JsonOption = False,
+    quiet: common.QuietOption = False,
 ) -> None:
     """Fit a router, its cost model and its calibrated policy on a data set, and save them.
 
@@ -141,30 +113,27 @@ def train(
     them. If it does not, the exit code is 3.
     """
     from equirouter.output import reserved_folder
-    from equirouter.pipeline.versions import PipelineVersions
+    from equirouter.policy import read_model_facts
     from equirouter.training.needs import check_what_fits
 
-    versions = PipelineVersions(out)
+    place = PipelinePlace(out)
     asked = Asked(
         router, policy, quality, confidence, when_nothing_fits, ood, split, seed, refit, device
     )
     made = _to_serve(encoder, embeddings, window, precision, weights, encoder_option)
     check_what_fits([router], made if embeddings is None else None, dataset=dataset)
-    with reserved_folder(out), shown_progress(quiet=quiet) as progress:  # before the work: out
-        before, is_first = versions.current, versions.is_empty
-        table = (dataset, performance_range, models, exclude_models)
-        whole, outcomes = open_chosen(*table, answers_by=answers_by, quiet=quiet, progress=progress)
-        remark_on_descriptions(outcomes, [router], quiet=quiet)
-        outcomes = what_is_read(made, outcomes, embeddings, quiet=quiet)
-        given = open_given(embeddings, whole, made, outcomes)
-        facts = _facts(model_facts, outcomes)
-        fit = partial(asked.train, outcomes, made, given, facts, progress)
-        champion = None if promote else _champion(versions, made, encoder_option, weights)
+    with reserved_folder(out), Bars(quiet=quiet) as progress:  # before the work
+        table, chosen = (dataset, performance_range, answers_by), (models, exclude_models)
+        outcomes, given = common.open_to_learn(
+            table, chosen, [router], made, embeddings, quiet=quiet, progress=progress
+        )
+        facts = read_model_facts(model_facts, outcomes.models) if model_facts else {}
+        fit = partial(fitted, outcomes, made, given, facts, asked, progress)
+        champion = None if promote else _champion(place.versions, made, encoder_option, weights)
         _require_its_models(champion, outcomes, out)
-        made_now = _challenged(champion, outcomes, fit, seed)
-    over = None if is_first else before or versions.adopt()
-    placed = _placed(made_now, versions, over, promote=promote and before is not None)
-    show(made_now.pipeline, placed, router, as_json=as_json, noted=None if quiet else outcomes)
+        challenge = _challenged(champion, outcomes, fit, seed)
+    placed = place.settle(challenge, "train", forced=promote)
+    show(challenge.pipeline, placed, router, as_json=as_json, noted=None if quiet else outcomes)
     placed.refuse(as_json=as_json)
 
 
@@ -182,34 +151,32 @@ class Asked(NamedTuple):
     refit: bool
     device: str
 
-    def train(
-        self,
-        outcomes: "Outcomes",
-        encoder: "Encoder",
-        embeddings: "Float32Array | None",
-        model_facts: "Mapping[str, ModelFacts]",
-        progress: "Progress",
-        rows: "IntArray | None" = None,
-    ) -> "RoutingPipeline":
-        """Fit the pipeline that was asked for, and measure it on the test part.
 
-        rows: of the table, those to learn from; None for all.
-        """
-        from equirouter.encoders.cache import EmbeddingCache
-        from equirouter.evaluation.train import train as fit_and_measure
+def fitted(
+    outcomes: "Outcomes",
+    encoder: "Encoder",
+    embeddings: "Float32Array | None",
+    model_facts: "Mapping[str, ModelFacts]",
+    asked: Asked,
+    progress: "Progress",
+    rows: "IntArray | None" = None,
+) -> "RoutingPipeline":
+    """Fit a pipeline, and measure it on the test part. rows: to learn from, None for all."""
+    from equirouter.encoders.cache import EmbeddingCache
+    from equirouter.evaluation.train import train as fit_and_measure
 
-        if rows is not None:
-            outcomes = outcomes.take(rows)
-            embeddings = None if embeddings is None else embeddings[rows]
-        return fit_and_measure(
-            outcomes,
-            encoder,
-            embeddings=embeddings,
-            model_facts=model_facts,
-            cache=EmbeddingCache(),
-            progress=progress,
-            **self._asdict(),
-        )
+    if rows is not None:
+        outcomes = outcomes.take(rows)
+        embeddings = None if embeddings is None else embeddings[rows]
+    return fit_and_measure(
+        outcomes,
+        encoder,
+        embeddings=embeddings,
+        model_facts=model_facts,
+        cache=EmbeddingCache(),
+        progress=progress,
+        **asked._asdict(),
+    )
 
 
 def _champion(
@@ -230,7 +197,9 @@ def _champion(
     try:
         folder = versions.path()
         is_same = described(folder).encoder.name == encoder.name
-        return load_pipeline(folder, settings if is_same else None, weights if is_same else None)
+        return common.load_pipeline(
+            folder, settings if is_same else None, weights if is_same else None
+        )
     except PipelineError as error:
         raise PipelineError(
             f"{error}. The new pipeline is compared with this one: `equirouter pipeline rollback "
@@ -271,23 +240,10 @@ def _challenged(
     return challenge(champion, outcomes, fit, latest=new, gate=Gate())
 
 
-def _placed(
-    made: "Challenge", versions: "PipelineVersions", over: str | None, *, promote: bool
-) -> Placed:
-    """Save a pipeline as a version, and make it current where that may be.
-
-    over: the version that was current when the training began, None where nothing was.
-    """
-    from equirouter.evaluation.promotion.retrain import settled
-
-    version = settled(made, versions, over=over, how="train", forced=promote)
-    return Placed(versions.folder, version, made.verdict.why or None)
-
-
 def _to_serve(
     name: str,
     embeddings: Path | None,
-    window: Window | None,
+    window: common.Window | None,
     precision: str | None,
     weights: str | None,
     settings: list[str] | None,
@@ -297,13 +253,6 @@ def _to_serve(
 
     if precision is None and embeddings is None:  # a file of embeddings has none to choose
         precision = serving_options(name).get("precision")
-    return make_text_encoder(
+    return common.make_text_encoder(
         name, window=window, precision=precision, weights=weights, settings=settings
     )
-
-
-def _facts(path: Path | None, outcomes: "Outcomes") -> "dict[str, ModelFacts]":
-    """The facts about the models in a file; none without a file."""
-    from equirouter.policy import read_model_facts
-
-    return {} if path is None else dict(read_model_facts(path, outcomes.models))

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import typer
 
-from equirouter.cli.common import GATE_REFUSED, print_json, say
+from equirouter.cli.common import print_json, refuse, say, say_each
 from equirouter.words import interval
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         PlanMetrics,
         TextFree,
     )
+    from equirouter.evaluation.promotion.retrain import Challenge
     from equirouter.pipeline.pipeline import RoutingPipeline
 
 
@@ -26,6 +27,11 @@ class Placed(NamedTuple):
     version: str
     refused: str | None
     """Why it is not current; None where it is."""
+
+    def said(self) -> str:
+        """Where a pipeline is, and whether it is current, as the begin of a line."""
+        current = ", which is current" if self.refused is None else ""
+        return f"saved to {self.folder} as version {self.version}{current}"
 
     def document(self) -> dict[str, Any]:
         """All of it, for JSON."""
@@ -38,19 +44,43 @@ class Placed(NamedTuple):
 
     def refuse(self, *, as_json: bool) -> None:
         """End with the gate's exit code unless it is current; a JSON document has said why."""
-        from equirouter.errors import GateRefusedError
+        if self.refused is not None:
+            why = (
+                f"version {self.version} is saved and not made current: {self.refused}. "
+                f"`equirouter pipeline promote {self.folder} {self.version} --force` makes it "
+                "current anyway"
+            )
+            refuse(why, as_json=as_json)
 
-        if self.refused is None:
-            return
-        why = (
-            f"version {self.version} is saved and not made current: {self.refused}. "
-            f"`equirouter pipeline promote {self.folder} {self.version} --force` makes it current "
-            "anyway"
-        )
-        if not as_json:
-            raise GateRefusedError(why)
-        say(f"error: {why}")
-        raise typer.Exit(GATE_REFUSED)
+
+class PipelinePlace:
+    """The folder into which a pipeline is saved, over the version that was current at the start."""
+
+    def __init__(self, folder: Path) -> None:
+        from equirouter.pipeline.versions import PipelineVersions
+
+        self.versions = PipelineVersions(folder)
+        self.is_empty = self.versions.is_empty
+        self._before = self.versions.current
+
+    def save(self, pipeline: "RoutingPipeline", how: str) -> Placed:
+        """Save a pipeline as a version and make it current; returns where it is.
+
+        Raises ConfigError where another version became current since the start.
+        """
+        from equirouter.evaluation.promotion.gate import Verdict
+        from equirouter.evaluation.promotion.retrain import Challenge
+
+        return self.settle(Challenge(pipeline, None, Verdict(())), how)
+
+    def settle(self, made: "Challenge", how: str, *, forced: bool = False) -> Placed:
+        """As save, and current only if it passes. forced: without the gate."""
+        from equirouter.evaluation.promotion.retrain import settled
+
+        over = None if self.is_empty else self._before or self.versions.adopt()
+        forced = forced and self._before is not None
+        version = settled(made, self.versions, over=over, how=how, forced=forced)
+        return Placed(self.versions.folder, version, made.verdict.why or None)
 
 
 def _say_notes(
@@ -67,9 +97,8 @@ def _say_notes(
         *table_warnings(outcomes),
         *description_notes(outcomes, [router]),
     }
-    for note in pipeline.provenance.data["notes"]:
-        if note not in known:
-            say(f"note: {note}")
+    notes = pipeline.provenance.data["notes"]
+    say_each("note", (note for note in notes if note not in known))
     point = pipeline.operating_point()
     if point.setting == "strongest":
         best = pipeline.calibration.largest_quality(point.confidence)
@@ -146,8 +175,7 @@ def show(
         )
         return
     typer.echo(
-        f"saved to {place.folder} as version {place.version}"
-        f"{', which is current' if place.refused is None else ''}\n"
+        f"{place.said()}\n"
         f"quality {quality:g} of the strongest model with confidence {point.confidence:g}: "
         f"{point.setting} {point.value:.6g}, at {point.relative_cost:.1%} of its cost on "
         f"{pipeline.calibration.n_queries} queries, each as if it were new\n"

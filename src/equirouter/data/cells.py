@@ -1,20 +1,83 @@
 """The cells of an outcomes table: its columns and their sizes, without checks."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from equirouter.arrays import BoolArray, FloatArray
+from equirouter.arrays import BoolArray, FloatArray, IntArray
 from equirouter.data.strength import complete_means
-from equirouter.data.text_cells import TextCells
+
+
+@dataclass(frozen=True, eq=False)
+class TextCells:
+    """A text, or None where it is not known, for each cell (N, K) of a table.
+
+    codes (N, K): positions in `values`, -1 = not known; equal codes are equal texts. values: the
+    texts that occur, each once, in the order of their first cell, row by row.
+
+    >>> cells = TextCells.of([["18", None], ["", "18"]])
+    >>> cells.values, cells.codes.tolist(), cells.to_lists()
+    (('18', ''), [[0, -1], [1, 0]], [['18', None], ['', '18']])
+    """
+
+    codes: IntArray
+    values: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        codes = np.array(self.codes, dtype=np.int64)
+        used, first, place = np.unique(codes, return_index=True, return_inverse=True)
+        order = [i for i in np.argsort(first).tolist() if used[i] >= 0]
+        renumbered = np.full(len(used), -1)
+        renumbered[order] = np.arange(len(order))
+        codes = renumbered[place].reshape(codes.shape)
+        codes.flags.writeable = False
+        object.__setattr__(self, "codes", codes)
+        object.__setattr__(self, "values", tuple(self.values[used[i]] for i in order))
+
+    @classmethod
+    def of(cls, rows: Sequence[Sequence[str | None]]) -> Self:
+        """From a list of rows, each a text or None per model."""
+        number = dict.fromkeys(text for row in rows for text in row if text is not None)
+        code: dict[str | None, int] = {text: index for index, text in enumerate(number)}
+        code[None] = -1
+        return cls(np.array([[code[text] for text in row] for row in rows]), tuple(number))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(N, K)."""
+        return self.codes.shape
+
+    @property
+    def is_known(self) -> BoolArray:
+        """(N, K): whether there is a text, an empty one too."""
+        return np.asarray(self.codes >= 0)
+
+    @property
+    def is_empty(self) -> BoolArray:
+        """(N, K): whether the text is the empty one, which is known."""
+        empty = self.values.index("") if "" in self.values else len(self.values)
+        return np.asarray(self.codes == empty)
+
+    def __getitem__(self, place: Any) -> "TextCells":  # noqa: ANN401  # an index of NumPy
+        return TextCells(self.codes[place], self.values)
+
+    def to_lists(self) -> list[list[str | None]]:
+        """Rows of texts."""
+        table: NDArray[np.object_] = np.array([*self.values, None], dtype=object)
+        rows: list[list[str | None]] = table[self.codes].tolist()
+        return rows
+
 
 NO_TEXT = "[the text is not in this table] "
 """How the text of a query begins that is known by numbers alone: no encoder reads it."""
+
+
+TEXT_FIELDS = ("answers", "finish_reasons", "scored_by")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -72,18 +135,16 @@ class OutcomeCells:
         others = ("input_tokens", "output_tokens", "propensity")
         return ("performance", "cost_usd", *(o for o in others if getattr(self, o) is not None))
 
-    def of_responses(
-        self,
-        texts: Callable[[TextCells], TextCells],
-        numbers: Callable[[FloatArray], FloatArray],
-    ) -> dict[str, Any]:
-        """The fields about responses, each (N, K) of them passed through a function."""
-        return {
-            "answers": None if self.answers is None else texts(self.answers),
-            "finish_reasons": None if self.finish_reasons is None else texts(self.finish_reasons),
-            "scored_by": None if self.scored_by is None else texts(self.scored_by),
-            "signals": {name: numbers(array) for name, array in self.signals.items()},
-        }
+    @property
+    def text_names(self) -> tuple[str, ...]:
+        """The names of the (N, K) texts that there are."""
+        return tuple(name for name in TEXT_FIELDS if getattr(self, name) is not None)
+
+    def cells_at(self, place: Any) -> dict[str, Any]:  # noqa: ANN401  # an index of NumPy
+        """All fields of (N, K) cells, at an index of them."""
+        names = (*self.array_names, *self.text_names)
+        signals = {name: array[place] for name, array in self.signals.items()}
+        return {name: getattr(self, name)[place] for name in names} | {"signals": signals}
 
     @property
     def tokens(self) -> tuple[FloatArray, FloatArray] | None:

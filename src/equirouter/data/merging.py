@@ -7,8 +7,8 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from equirouter.arrays import BoolArray, FloatArray, IntArray
+from equirouter.data.cells import TEXT_FIELDS, TextCells
 from equirouter.data.outcomes import Outcomes
-from equirouter.data.text_cells import TextCells
 from equirouter.errors import ConfigError, DataError
 from equirouter.words import number_of
 
@@ -16,7 +16,6 @@ Conflicts: TypeAlias = Literal["refuse", "first", "mean"]
 
 _NAMED = 5
 _SCORED_BY = "scored_by"
-_TEXT_FIELDS = ("answers", "finish_reasons", _SCORED_BY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +182,7 @@ class _Cells:
         self.first = {name: np.full(shape, np.nan) for name in names}
         self.total = {name: np.zeros(shape) for name in names}
         self.count = {name: np.zeros(shape, dtype=np.int64) for name in names}
-        fields = [f for f in _TEXT_FIELDS if any(getattr(given, f) is not None for given in tables)]
+        fields = [f for f in TEXT_FIELDS if any(getattr(given, f) is not None for given in tables)]
         self.texts = {field: np.full(shape, -1) for field in fields}
         self.unequal = {field: np.zeros(shape, dtype=bool) for field in fields}
         self.values: dict[str, int] = {}

@@ -10,15 +10,13 @@ from typing import Any
 import numpy as np
 
 from equirouter.arrays import BoolArray, FloatArray, IntArray
-from equirouter.data.cells import OutcomeCells
-from equirouter.data.description import Description
+from equirouter.data.cells import OutcomeCells, TextCells
+from equirouter.data.description import Description, table_html, table_text
 from equirouter.data.logged import estimated, is_estimated, measured_rows
 from equirouter.data.pools import chosen_models, pool_advice
 from equirouter.data.repeats import count_repeated, equal_queries, nearly_equal_queries
-from equirouter.data.show import table_html, table_text
 from equirouter.data.strength import as_strong, complete_means, first_column, strongest_of
 from equirouter.data.table_checks import check
-from equirouter.data.text_cells import TextCells
 from equirouter.errors import DataError
 from equirouter.extras import require
 from equirouter.words import number_of
@@ -139,11 +137,10 @@ class Outcomes(OutcomeCells):
             digest.update(b"\xfe")
         for array in (getattr(self, name) for name in self.array_names):
             digest.update(_bytes(array))
-        for name in ("answers", "finish_reasons", "scored_by"):
-            cells: TextCells | None = getattr(self, name)
-            if cells is not None:
-                digest.update(f"{name} {json.dumps(cells.values)}".encode())
-                digest.update(cells.codes.tobytes())
+        for name in self.text_names:
+            cells: TextCells = getattr(self, name)
+            digest.update(f"{name} {json.dumps(cells.values)}".encode())
+            digest.update(cells.codes.tobytes())
         for name, array in self.signals.items():
             digest.update(f"signal {json.dumps(name)}".encode() + _bytes(array))
         return digest.hexdigest()
@@ -161,8 +158,7 @@ class Outcomes(OutcomeCells):
             packed=None
             if self.packed is None
             else {name: numbers[picked] for name, numbers in self.packed.items()},
-            **{name: getattr(self, name)[picked] for name in self.array_names},
-            **self.of_responses(lambda cells: cells.take(picked), lambda array: array[picked]),
+            **self.cells_at(picked),
         )
 
     def with_models(self, models: Sequence[str]) -> "Outcomes":
@@ -175,10 +171,7 @@ class Outcomes(OutcomeCells):
             model_descriptions=None
             if described is None
             else tuple(described[column] for column in columns),
-            **{name: getattr(self, name)[:, columns] for name in self.array_names},
-            **self.of_responses(
-                lambda cells: cells.columns(columns), lambda array: array[:, columns]
-            ),
+            **self.cells_at((slice(None), columns)),
         )
 
     def choose_models(

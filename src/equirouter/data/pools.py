@@ -1,6 +1,5 @@
 """Pools of models that have queries in common, and the choice of models of a table."""
 
-import difflib
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ import numpy as np
 from equirouter.arrays import BoolArray, IntArray
 from equirouter.data.cells import OutcomeCells
 from equirouter.errors import ConfigError
-from equirouter.words import number_of
+from equirouter.words import did_you_mean, first_of, number_of
 
 MINIMUM_COMPLETE = 20
 """Complete queries that training and measuring need at least."""
@@ -37,10 +36,9 @@ def chosen_models(
     """
     for name in (*(models or ()), *exclude):
         if name not in table.models:
-            near = difflib.get_close_matches(name, table.models, n=1)
-            hint = f"did you mean {near[0]!r}? " if near else ""
             raise ConfigError(
-                f"{table.name}: there is no model {name!r}; {hint}it has {_some(table.models)}"
+                f"{table.name}: there is no model {name!r}; {did_you_mean(name, table.models)}it "
+                f"has {first_of(table.models, 20)}"
             )
     left = tuple(name for name in models or table.models if name not in exclude)
     if len(set(left)) < len(left):
@@ -133,8 +131,3 @@ def _option(table: OutcomeCells, pool: CompletePool) -> str:
     if len(others) < len(pool.models):
         return f"--exclude-models {shlex.quote(','.join(others))}"
     return f"--models {shlex.quote(','.join(pool.models))}"
-
-
-def _some(models: Sequence[str]) -> str:
-    more = f" and {len(models) - 20} more" if len(models) > 20 else ""
-    return ", ".join(models[:20]) + more

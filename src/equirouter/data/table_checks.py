@@ -42,10 +42,9 @@ def check(table: OutcomeCells) -> None:
 
 
 def _check_responses(table: OutcomeCells, shape: tuple[int, int]) -> None:
-    named = ("answers", "finish_reasons", "scored_by")
-    cells = {**{name: getattr(table, name) for name in named}, **table.signals}
+    cells = {**{name: getattr(table, name) for name in table.text_names}, **table.signals}
     for column, array in cells.items():
-        if array is not None and array.shape != shape:
+        if array.shape != shape:
             raise DataError(f"{table.name}: {column} has shape {array.shape}, expected {shape}")
     for name, signal in table.signals.items():
         if not name or name != name.strip():

@@ -2,19 +2,16 @@
 
 intake/             logs of requests become a table of queries
 pool_calls.py       one question to one model, by the gateway's own calls
-asked_signals.py    what models say of answers when a check asks them
 batching.py         questions in batches of a provider
 bias.py             how judges err: length and order
 collecting.py       collect: every model answers every query
 estimate.py         what that will cost
 pool_models.py      the models of the pool, as graders ask them
-grading.py          scores, one grader after the other
-log_names.py        models of a log that are not in the pool
+grading.py          scores, one grader after the other, and signals of checks that ask
 open_batches.py     batches that are with a provider
 log_scoring.py      answers in the gateway's log, scored there
 purse.py            money: no call starts unless its bound fits
 scoring.py          score: grades make an outcomes table
-public_levels.py    families and public levels of models
 starting.py         start: a pipeline without any label
 collection_store.py the folder of a collection: queries, answers, grades, labels, money
 table.py            an outcomes table out of answers and scores

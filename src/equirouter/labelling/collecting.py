@@ -2,11 +2,13 @@
 
 import asyncio
 import json
+import re
 import signal
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -15,9 +17,8 @@ from equirouter.errors import ConfigError
 from equirouter.labelling.batching import BatchRun, require_batches
 from equirouter.labelling.collection_store import Collection, KeptAnswer, KeptQuery
 from equirouter.labelling.estimate import CostEstimate
-from equirouter.labelling.log_names import OtherName, other_names, under_pool_names
 from equirouter.labelling.pool_calls import (
-    FAILURES_IN_A_ROW,
+    GivenUp,
     ModelReply,
     Question,
     check_models,
@@ -27,7 +28,72 @@ from equirouter.labelling.purse import CollectionPurse, limit_in_nusd
 from equirouter.labelling.work_left import WorkLeft, waiting_in_batches
 from equirouter.progress import Progress, silent
 from equirouter.serve.records import usd
+from equirouter.serve.settings import GatewaySettings
 from equirouter.serve.settings_file import read_settings
+
+_OF_BEDROCK = re.compile(r"^(?:[a-z]+\.)+|-v\d+(?::\d+)?$|:[a-z]+$")
+_DATE = re.compile(r"[-@](?:\d{4}-\d{2}-\d{2}|\d{8}|\d{6}|\d{4}|latest)$")
+_MARKS = re.compile(r"[^a-z0-9]")
+
+
+@dataclass(frozen=True, slots=True)
+class OtherName:
+    """A model of the log that is not in the pool. answers: of it in the log.
+
+    likely: models of the pool that it may be, none for no idea.
+    """
+
+    name: str
+    answers: int
+    likely: tuple[str, ...]
+
+
+def other_names(asked: Sequence[AskedQuery], settings: GatewaySettings) -> tuple[OtherName, ...]:
+    """The models of a log that answered and are not in the pool, most answers first."""
+    counts = Counter(
+        str(query.model) for query in asked if query.model and query.answer is not None
+    )
+    pool = {name: model for name, model in settings.models.items() if model.kind == "chat"}
+    return tuple(
+        OtherName(
+            name,
+            n,
+            tuple(
+                known
+                for known, model in pool.items()
+                if _plain(name) in {_plain(known), _plain(model.upstream_model or known)}
+            ),
+        )
+        for name, n in counts.most_common()
+        if name not in pool
+    )
+
+
+def under_pool_names(
+    asked: Sequence[AskedQuery], same: Mapping[str, str], settings: GatewaySettings
+) -> list[AskedQuery]:
+    """The queries with the names of the pool. same: name in the log -> name in the pool.
+
+    Raises ConfigError for a name that is in neither.
+    """
+    in_log = {query.model for query in asked if query.model}
+    for logged, known in same.items():
+        if known not in settings.models:
+            raise ConfigError(
+                f"--same {logged}={known}: {known} is not in the pool, whose models are "
+                f"{', '.join(settings.models)}"
+            )
+        if logged not in in_log:
+            names = ", ".join(sorted(in_log)) or "nobody: it has no column model"
+            raise ConfigError(f"--same {logged}={known}: in these queries answered {names}")
+    return [replace(query, model=same.get(query.model or "", query.model)) for query in asked]
+
+
+def _plain(name: str) -> str:
+    """A name without its provider, date and punctuation."""
+    last = _OF_BEDROCK.sub("", name.rpartition("/")[2].lower())
+    return _MARKS.sub("", _DATE.sub("", last))
+
 
 CONCURRENCY = 8
 _SETTINGS = "gateway.toml"
@@ -52,7 +118,7 @@ class Collected:
     spent_usd: float = 0.0
     lost: int = 0
     lost_usd: float = 0.0
-    given_up: dict[str, str] = field(default_factory=dict)
+    given_up: GivenUp = field(default_factory=GivenUp)
     waiting: int = 0
     other_names: tuple[OtherName, ...] = ()
     stopped: str | None = None
@@ -170,7 +236,6 @@ class _Run:
         self._work, self._done, self._batches = work, done, batches
         batches.ended, batches.moved = self._batch_ended, self._batch_moved
         self._progress, self._spending = progress, spending
-        self._failures: dict[str, int] = {}
         self._total = done.estimate.calls + len(waiting_in_batches(work.collection))
         self._over = 0
 
@@ -190,7 +255,7 @@ class _Run:
             while isinstance(error, BaseExceptionGroup):
                 error = error.exceptions[0]
             raise error from None
-        self._done.given_up |= self._batches.left
+        self._done.given_up.update(self._batches.left)
 
     def _stop(self) -> None:
         self._done.stopped = self._done.stopped or "interrupted"
@@ -205,8 +270,7 @@ class _Run:
 
     def _batch_ended(self, replies: Sequence[ModelReply]) -> None:
         for reply in replies:
-            self._done.answered += reply.error is None
-            self._done.failed += reply.error is not None
+            self._count(reply)
         self._over += len(replies)
         self._spending(usd(self._work.purse.spent_nusd))
 
@@ -233,16 +297,11 @@ class _Run:
         ticket.end(reply.cost_nusd, _kept(query_id, reply, asked_at))
         self._spending(usd(purse.spent_nusd))
         self._count(reply)
+        self._done.given_up.count(reply)
 
     def _count(self, reply: ModelReply) -> None:
-        if reply.error is None:
-            self._done.answered += 1
-            self._failures[reply.model] = 0
-            return
-        self._done.failed += 1
-        row = self._failures[reply.model] = self._failures.get(reply.model, 0) + 1
-        if row >= FAILURES_IN_A_ROW:
-            self._done.given_up[reply.model] = f"{row} calls in a row failed: {reply.error}"
+        self._done.answered += reply.error is None
+        self._done.failed += reply.error is not None
 
 
 @asynccontextmanager

@@ -6,20 +6,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from equirouter.answers import make_extractor
-from equirouter.checks import ResponseCheck
-from equirouter.checks.model_calls import AskingCheck
+from equirouter.checks import Response, ResponseCheck
+from equirouter.checks.model_calls import COST, AskingCheck
 from equirouter.data.outcomes import Outcomes
 from equirouter.errors import DataError
-from equirouter.labelling.asked_signals import AskedSignal, asked_signal
 from equirouter.labelling.bias import Interval, length_slope, order_bias
 from equirouter.labelling.collection_store import Collection, KeptAnswer, KeptGrade, KeptQuery
 from equirouter.labelling.graders.base import Case, Grade, Grader, Surroundings
+from equirouter.labelling.graders.verdicts import ask_for_verdicts
 from equirouter.labelling.pool_models import CountedModels, PoolModels
 from equirouter.labelling.review.choosing import choose
-from equirouter.labelling.review.correcting import Corrected, corrected
-from equirouter.labelling.review.people import merged
-from equirouter.labelling.table import EMPTY, outcomes_of
+from equirouter.labelling.review.correcting import Corrected, corrected, merged
+from equirouter.labelling.table import EMPTY, AskedSignal, outcomes_of
 from equirouter.progress import Progress, silent
+from equirouter.serve.records import usd
 
 _REFUSED = frozenset({"refusal", "content_filter"})
 
@@ -139,9 +139,41 @@ class Grading:
     def asked(
         self, name: str, check: AskingCheck, models: PoolModels | None, progress: Progress
     ) -> dict[str, AskedSignal]:
-        """Let a model say what a check asks of each answer, and what that cost."""
+        """Ask about every answer that has a text and is of another model, and keep what is said.
+
+        What the collection knows of this check is not paid for again. As in the gateway, but for
+        its limit of the price: here the limit of the collection holds. The signal, and what it
+        cost: each answer as if it had been asked about alone.
+        """
         assert models is not None  # noqa: S101  # there are some where a check asks
-        return asked_signal(name, check, self._cases, self._collection, models, progress)
+        kept_as = _key_of_check(check)
+        grades = self._collection.grades(kept_as)
+        known = {of: grade for of, grade in grades.items() if grade.score is not None}
+        places: dict[str, list[tuple[str, str]]] = {}  # equal prompts are one question
+        for case in self._cases:
+            is_own = models.is_same(check.model, case.model)
+            if _key(case) not in known and case.answer.strip() and not is_own:
+                prompt = check.prompt(Response(case.query, case.answer, case.finish_reason))
+                places.setdefault(prompt, []).append(_key(case))
+        prompts = list(places)
+        n_heard = 0
+
+        def heard(place: int, value: float | None) -> None:
+            nonlocal n_heard
+            n_heard += 1
+            progress("check", n_heard, len(prompts))
+            if value is not None:
+                cost_nusd, whose = models.latest_nusd, places[prompts[place]]
+                kept = {of: KeptGrade(kept_as, *of, value, cost_nusd=cost_nusd) for of in whose}
+                known.update(kept)
+                self._collection.keep_grades([*kept.values()])
+
+        ask_for_verdicts(models, [(check.model, prompt) for prompt in prompts], check.read, heard)
+        costs = {of: grade.cost_nusd for of, grade in known.items()}
+        return {
+            name: {of: grade.score for of, grade in known.items() if grade.score is not None},
+            name + COST: {of: usd(cost) for of, cost in costs.items() if cost is not None},
+        }
 
     def corrected(self) -> Corrected:
         """Correct the scores by the labels of people. Raises DataError for too few."""
@@ -254,3 +286,12 @@ def _case(query: KeptQuery, answer: KeptAnswer, references: Mapping[str, str]) -
         references.get(query.query_id, references.get(query.query, query.reference)),
         query.feedback if query.feedback_model == answer.model else None,
     )
+
+
+def _key_of_check(check: AskingCheck) -> str:
+    """Equal for checks that ask the same: class, settings, and the words of the prompt."""
+    names = getattr(check, "__dataclass_fields__", ())
+    settings = {name: getattr(check, name) for name in names}
+    words = check.prompt(Response("", ""))
+    given = json.dumps(settings, sort_keys=True, default=str)
+    return f"check {type(check).__name__} {given} {words}"

@@ -17,8 +17,7 @@ from equirouter.conversation import read_scope
 from equirouter.data.outcomes import Outcomes
 from equirouter.errors import ConfigError, DataError, UserError
 from equirouter.labelling.collection_store import Collection, KeptAnswer, KeptQuery
-from equirouter.labelling.graders.base import Grader
-from equirouter.labelling.graders.grader_spec import make_grader
+from equirouter.labelling.graders.base import Grader, make_grader
 from equirouter.labelling.grading import Scored
 from equirouter.labelling.pool_calls import check_models
 from equirouter.labelling.scoring import score

@@ -4,7 +4,8 @@ import asyncio
 import json
 import math
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -70,7 +71,24 @@ class ModelReply:
     attempts: int = 0
     status: int | None = None
     error: str | None = None
-    failed: UpstreamError | None = None
+
+
+class GivenUp(dict[str, str]):
+    """Models that are asked no more, as their calls fail, one after the other -> why."""
+
+    def __init__(self, given: Iterable[tuple[str, str]] = ()) -> None:
+        super().__init__(given)
+        self._in_a_row: Counter[str] = Counter()
+
+    def count(self, reply: ModelReply) -> None:
+        """Count a call that is over."""
+        if reply.error is None:
+            self._in_a_row[reply.model] = 0
+            return
+        self._in_a_row[reply.model] += 1
+        row = self._in_a_row[reply.model]
+        if row >= FAILURES_IN_A_ROW:
+            self[reply.model] = f"{row} calls in a row failed: {reply.error}"
 
 
 @asynccontextmanager
@@ -292,7 +310,6 @@ def failure(model: str, failed: UpstreamError | None, attempts: Sequence[Attempt
         attempts=calls,
         status=failed.status,
         error=error[:_LONGEST_ERROR],
-        failed=failed,
     )
 
 

@@ -1,7 +1,6 @@
 """The models of the pool as graders ask them: paid from the collection's purse."""
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from statistics import fmean, stdev
@@ -17,8 +16,8 @@ from equirouter.labelling.estimate import (
 )
 from equirouter.labelling.graders.verdicts import TRIES
 from equirouter.labelling.pool_calls import (
-    FAILURES_IN_A_ROW,
     Asker,
+    GivenUp,
     Question,
     check_models,
     open_asker,
@@ -55,8 +54,7 @@ class PoolModels:
         self._spending = spending
         self._pool = check_models(settings, None)
         self.stopped: str | None = None
-        self.given_up: dict[str, str] = {}
-        self._failures: Counter[str] = Counter()
+        self.given_up = GivenUp()
         self.latest_nusd = 0
 
     def trouble(self) -> list[str]:
@@ -120,13 +118,8 @@ class PoolModels:
         ticket.end(reply.cost_nusd)
         self.latest_nusd = reply.cost_nusd  # no other is heard in between
         self._spending(usd(purse.spent_nusd))
-        if reply.error is None:
-            self._failures[model] = 0
-            return reply.text
-        self._failures[model] += 1
-        if self._failures[model] >= FAILURES_IN_A_ROW:
-            self.given_up[model] = f"{self._failures[model]} calls in a row failed: {reply.error}"
-        return None
+        self.given_up.count(reply)
+        return reply.text if reply.error is None else None
 
 
 class CountedModels(PoolModels):

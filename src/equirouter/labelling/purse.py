@@ -36,11 +36,6 @@ class CollectionPurse:
         self._changed = asyncio.Event()
 
     @property
-    def is_limited(self) -> bool:
-        """Whether there is a limit."""
-        return self._limit is not None
-
-    @property
     def spent_nusd(self) -> int:
         """Of the calls that are over, those of earlier runs too."""
         return self._spent

@@ -9,14 +9,13 @@ from equirouter.checks.model_calls import AskingCheck
 from equirouter.data.reading.files import read_file
 from equirouter.data.tables import write_table
 from equirouter.errors import ConfigError, DataError
-from equirouter.labelling.asked_signals import AskedSignal
 from equirouter.labelling.collection_store import Collection
 from equirouter.labelling.estimate import CostEstimate
-from equirouter.labelling.graders.base import Grader
-from equirouter.labelling.graders.grader_spec import make_grader
+from equirouter.labelling.graders.base import Grader, make_grader
 from equirouter.labelling.grading import Grading, Scored
 from equirouter.labelling.pool_models import CountedModels, PoolModels
 from equirouter.labelling.purse import limit_in_nusd
+from equirouter.labelling.table import AskedSignal
 from equirouter.progress import Progress, silent
 from equirouter.serve.records import usd
 from equirouter.serve.settings import GatewaySettings
@@ -142,7 +141,11 @@ def _made(
 ) -> tuple[list[tuple[str, Grader]], dict[str, ResponseCheck | AskingCheck]]:
     """Graders under their names, and checks. Raises ConfigError."""
     _require_options(graders, answers_by, judge)
-    texts = {"by_answer": answers_by, "model": judge, "rubric": _text(rubric)}
+    texts = {
+        "by_answer": answers_by,
+        "model": judge,
+        "rubric": None if rubric is None else str(rubric),
+    }
     settings = {name: value for name, value in texts.items() if value is not None}
     made = [
         (spec.split(":")[0], make_grader(spec, **settings))
@@ -186,10 +189,6 @@ def _require_options(
             named = isinstance(spec, str) and spec.partition(":")[0] == name
             if named and value is None and f":{setting}=" not in str(spec):
                 raise ConfigError(f"{name}: say {option}, or {name}:{setting}=VALUE")
-
-
-def _text(path: str | Path | None) -> str | None:
-    return None if path is None else str(path)
 
 
 def _pool(collection: Collection, config: str | Path | None) -> GatewaySettings:

@@ -1,9 +1,13 @@
 """A pipeline without any label: two cheap models that agree are believed, else the strongest."""
 
+import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from functools import cache
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +19,6 @@ from equirouter.data.split import Split
 from equirouter.encoders import make_encoder
 from equirouter.errors import ConfigError
 from equirouter.labelling.pool_calls import check_models
-from equirouter.labelling.public_levels import family_of, level_of, measure
 from equirouter.pipeline.parts import Provenance
 from equirouter.pipeline.pipeline import RoutingPipeline
 from equirouter.policy import PROBES, Certainty
@@ -247,3 +250,36 @@ def _without_claims(fitted: FittedStage) -> FittedStage:
 
 _FARTHEST = 3.0
 """Vectors of length 1 are no farther apart than 2: no query is called unusual."""
+
+
+_TABLE = Path(__file__).with_name("public_levels.toml")
+
+
+@cache
+def _table() -> Mapping[str, Any]:
+    return tomllib.loads(_TABLE.read_text("utf-8"))
+
+
+def measure() -> str:
+    """The measure of the levels, and the day on which they were read."""
+    return f"{_table()['measure']}, {_table()['as_of']}"
+
+
+def family_of(model: str) -> str:
+    """The family of a model by its name at the provider; of an unknown one the name itself."""
+    name = _plain(model)
+    for family, patterns in _table()["families"].items():
+        if any(fnmatchcase(name, pattern) for pattern in patterns):
+            return str(family)
+    return name
+
+
+def level_of(model: str) -> float | None:
+    """The public level of a model by its name at the provider, None where it has none."""
+    name = _plain(model)
+    levels: Mapping[str, float] = _table()["levels"]
+    return next((level for pattern, level in levels.items() if fnmatchcase(name, pattern)), None)
+
+
+def _plain(model: str) -> str:
+    return model.rpartition("/")[2].lower()

@@ -9,14 +9,16 @@ import numpy as np
 from equirouter.answers import Extractor
 from equirouter.arrays import FloatArray
 from equirouter.checks import Response, ResponseCheck
+from equirouter.data.cells import TextCells
 from equirouter.data.outcomes import Outcomes
-from equirouter.data.text_cells import TextCells
-from equirouter.labelling.asked_signals import AskedSignal
 from equirouter.labelling.collection_store import KeptAnswer, KeptQuery
 from equirouter.serve.records import usd_or_none
 
 EMPTY = "empty"
 """Who scored an answer without a text, 0, and why such an answer ended."""
+
+AskedSignal: TypeAlias = Mapping[tuple[str, str], float]
+"""(query_id, model) -> from 0 to 1; what is not known is left out."""
 
 Scores: TypeAlias = Mapping[tuple[str, str], tuple[float, str]]
 """(query_id, model) -> score, and who scored."""

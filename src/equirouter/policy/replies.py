@@ -9,8 +9,8 @@ import numpy as np
 
 from equirouter.answers import NO_ANSWER
 from equirouter.arrays import BoolArray, FloatArray, IntArray
+from equirouter.checks.base import UNUSABLE_REASONS
 from equirouter.checks.model_calls import COST, MOST_OF_STRONGEST
-from equirouter.checks.usable import UNUSABLE_REASONS
 from equirouter.data.outcomes import Outcomes
 
 SUREST = 0.98

@@ -7,7 +7,7 @@ each product names.
 from pathlib import Path
 from typing import Any
 
-from equirouter.data.logs.base import LeftOut, LoggedRequest, Record, Wrong
+from equirouter.data.logs.base import Fields, LeftOut, LoggedRequest, Record, Wrong
 from equirouter.data.logs.recognise import format_of, known_formats
 from equirouter.data.logs.sources import files_of, records_of
 
@@ -296,7 +296,7 @@ def test_an_instruction_and_its_input_are_one_prompt() -> None:
         {"instruction": "Add.", "input": "", "output": "0"},
         {"prompt": "Add: 2 and 3", "input": "of the form", "output": "5"},
     ]
-    read_ = [list(known_formats()["prompts"].read(row)) for row in rows]
+    read_ = [[known_formats()["prompts"].read(Fields(row))] for row in rows]
     texts = ["Add.\n\n2 and 3", "Add.", "Add: 2 and 3"]
     for requests, text, row in zip(read_, texts, rows, strict=True):
         assert requests == [asked([{"role": "user", "content": text}], answer=row["output"])]

@@ -4,9 +4,8 @@ from typing import Any
 
 import pytest
 
-from equirouter.data.logs.bodies import as_messages, request_of
-from equirouter.data.logs.fields import number, share, unix_seconds
-from equirouter.data.logs.provider_answers import reply_of
+from equirouter.data.logs.base import Fields, share
+from equirouter.data.logs.bodies import as_messages, reply_of, request_of
 from equirouter.errors import FieldError
 
 CALL = {"role": "assistant", "content": None, "tool_calls": [{"id": "1"}]}
@@ -97,15 +96,15 @@ def test_a_conversation_that_is_none(content: Any, said: str) -> None:
     ],
 )
 def test_times_of_every_unit(value: Any, seconds: float | None) -> None:
-    assert unix_seconds(value) == seconds
+    assert Fields({"at": value}).time("at") == seconds
 
 
 def test_fields() -> None:
-    assert number({"a": "", "b": "0.5"}, "a", "b") == 0.5
+    assert Fields({"a": "", "b": "0.5"}).number("a", "b") == 0.5
     with pytest.raises(FieldError, match="'a' is 'nan', a number"):
-        number({"a": "nan"}, "a")
+        Fields({"a": "nan"}).number("a")
     with pytest.raises(FieldError, match="'soon' is not a time"):
-        unix_seconds("soon")
+        Fields({"at": "soon"}).time("at")
     assert [share(value) for value in (True, "False", 0.5, 4, "up", None)] == [
         1.0,
         0.0,

@@ -73,27 +73,30 @@ class Hub:
         self.thread.join()
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     monkeypatch.setenv("EQUIROUTER_CACHE_DIR", str(tmp_path / "cache"))
-    monkeypatch.delenv("HF_ENDPOINT", raising=False)
     server = Hub()
+    monkeypatch.setenv("HF_ENDPOINT", server.endpoint)
     yield server
     server.stop()
 
 
-def test_the_first_use_downloads_and_the_second_asks_nobody(hub: Hub) -> None:
-    path = fetch(FILE, endpoint=hub.endpoint)
+def test_the_first_use_downloads_and_the_second_asks_nobody(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = fetch(FILE)
     assert path.read_bytes() == CONTENT
     assert any(request.startswith("GET ") for request in hub.requests)
     hub.requests.clear()
-    assert fetch(FILE, endpoint=hub.endpoint) == path
-    assert fetch(FILE, offline=True) == path
+    assert fetch(FILE) == path
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert fetch(FILE) == path
     assert hub.requests == []
 
 
-def test_the_digest_of_the_first_download_is_recorded(hub: Hub, tmp_path: Path) -> None:
-    fetch(FILE, endpoint=hub.endpoint)
+def test_the_digest_of_the_first_download_is_recorded(tmp_path: Path) -> None:
+    fetch(FILE)
     (record,) = (tmp_path / "cache").rglob("lock.json")
     entry = json.loads(record.read_text("utf-8"))
     assert entry["sha256"] == SHA256
@@ -101,56 +104,52 @@ def test_the_digest_of_the_first_download_is_recorded(hub: Hub, tmp_path: Path) 
     assert entry["repo"] == "owner/set"
 
 
-def test_a_changed_file_in_the_cache_is_found_out(hub: Hub) -> None:
-    path = fetch(FILE, endpoint=hub.endpoint)
+def test_a_changed_file_in_the_cache_is_found_out() -> None:
+    path = fetch(FILE)
     path.resolve().write_bytes(CONTENT[:-1] + b"!")
     with pytest.raises(DownloadError, match=r"damaged or changed\. Delete the folder") as caught:
-        fetch(FILE, endpoint=hub.endpoint)
+        fetch(FILE)
     assert SHA256 in str(caught.value)
 
 
-def test_the_folder_named_in_the_message_is_the_one_to_delete(hub: Hub, tmp_path: Path) -> None:
-    path = fetch(FILE, endpoint=hub.endpoint)
+def test_the_folder_named_in_the_message_is_the_one_to_delete(tmp_path: Path) -> None:
+    path = fetch(FILE)
     path.resolve().write_bytes(b"damaged")
     with pytest.raises(DownloadError) as caught:
-        fetch(FILE, endpoint=hub.endpoint)
+        fetch(FILE)
     folder = Path(str(caught.value).split("Delete the folder ")[1].split(" and run")[0])
     assert folder.parent == tmp_path / "cache" / "hub"
     folder.rename(tmp_path / "away")
-    assert fetch(FILE, endpoint=hub.endpoint).read_bytes() == CONTENT
-
-
-def test_a_file_with_another_digest_than_promised_is_refused(hub: Hub) -> None:
-    promised = HubFile("owner/set", "table.pkl", COMMIT, sha256="0" * 64)
-    for _ in range(2):  # nor is it trusted the second time
-        with pytest.raises(DownloadError, match="expected 0000"):
-            fetch(promised, endpoint=hub.endpoint)
-    right = HubFile("owner/set", "table.pkl", COMMIT, SHA256)
-    assert fetch(right, endpoint=hub.endpoint).read_bytes() == CONTENT
-
-
-def test_a_damaged_record_is_refused(hub: Hub, tmp_path: Path) -> None:
-    fetch(FILE, endpoint=hub.endpoint)
-    (record,) = (tmp_path / "cache").rglob("lock.json")
-    record.write_text("{}")
-    with pytest.raises(DownloadError, match="cannot be read"):
-        fetch(FILE, endpoint=hub.endpoint)
-
-
-def test_a_mirror_is_named_by_the_environment(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
     assert fetch(FILE).read_bytes() == CONTENT
 
 
-def test_without_a_server_the_way_out_is_said(hub: Hub) -> None:
+def test_a_file_with_another_digest_than_promised_is_refused() -> None:
+    promised = HubFile("owner/set", "table.pkl", COMMIT, sha256="0" * 64)
+    for _ in range(2):  # nor is it trusted the second time
+        with pytest.raises(DownloadError, match="expected 0000"):
+            fetch(promised)
+    right = HubFile("owner/set", "table.pkl", COMMIT, SHA256)
+    assert fetch(right).read_bytes() == CONTENT
+
+
+def test_a_damaged_record_is_refused(tmp_path: Path) -> None:
+    fetch(FILE)
+    (record,) = (tmp_path / "cache").rglob("lock.json")
+    record.write_text("{}")
+    with pytest.raises(DownloadError, match="cannot be read"):
+        fetch(FILE)
+
+
+def test_without_a_server_the_way_out_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     other = HubFile("owner/set", "missing.pkl", COMMIT)
     with pytest.raises(DownloadError) as caught:
-        fetch(other, endpoint=hub.endpoint)
+        fetch(other)
     assert "missing.pkl of owner/set could not be downloaded" in str(caught.value)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(DownloadError) as caught:
-        fetch(FILE, offline=True)
+        fetch(FILE)
     message = str(caught.value)
-    assert "not in the cache" in message
+    assert "HF_HUB_OFFLINE is set" in message
     assert f"https://huggingface.co/datasets/owner/set/blob/{COMMIT}/table.pkl" in message
     assert "give its path" in message
     assert "HF_ENDPOINT" in message
@@ -160,7 +159,7 @@ def test_a_dead_server_is_a_download_error(hub: Hub, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("time.sleep", lambda _: None)  # between its many attempts
     hub.server.server_close()
     with pytest.raises(DownloadError, match=r"downloaded: .* cannot be reached .*give its path"):
-        fetch(FILE, endpoint=hub.endpoint)
+        fetch(FILE)
 
 
 def test_a_download_that_broke_goes_on_where_it_stopped(
@@ -171,13 +170,13 @@ def test_a_download_that_broke_goes_on_where_it_stopped(
         "huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE", 1000
     )  # kept piece by piece
     hub.cut_next = True
-    assert fetch(FILE, endpoint=hub.endpoint).read_bytes() == CONTENT
+    assert fetch(FILE).read_bytes() == CONTENT
     assert [asked.rstrip("-") for asked in hub.ranges] == [f"bytes={len(CONTENT) // 2}"]
 
 
-def test_progress_is_told(hub: Hub, capsys: pytest.CaptureFixture[str]) -> None:
+def test_progress_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     seen: list[tuple[str, int, int]] = []
-    fetch(FILE, endpoint=hub.endpoint, progress=lambda *step: seen.append(step))
+    fetch(FILE, progress=lambda *step: seen.append(step))
     assert ("download table.pkl", len(CONTENT), len(CONTENT)) in seen
     assert capsys.readouterr().err == ""  # no second bar beside the caller's
     assert seen[-1] == ("check table.pkl", len(CONTENT), len(CONTENT))

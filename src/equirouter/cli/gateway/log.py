@@ -52,16 +52,12 @@ def requests(
     from equirouter.output import atomic_write
     from equirouter.serve.money.request_lines import request_lines
 
-    begin, end = _seconds(since, "--since"), _seconds(until, "--until")
+    begin, end = _span(since, until)
 
     def work(connection: "Connection", _: object) -> int:
         written = 0
         with atomic_write(out) as stream:
-            for line in request_lines(
-                connection,
-                since=0.0 if begin is None else begin,
-                until=2.0**40 if end is None else end,
-            ):
+            for line in request_lines(connection, since=begin, until=end):
                 stream.write(json.dumps(line, ensure_ascii=False) + "\n")
                 written += 1
         return written
@@ -103,14 +99,13 @@ def export(
     from equirouter.data.tables import write_table
     from equirouter.serve.money.log_export import export_log
 
-    begin = _seconds(since, "--since")
-    end = _seconds(until, "--until")
+    begin, end = _span(since, until)
     exported = with_store(
         config,
         lambda connection, settings: export_log(
             connection,
-            since=0.0 if begin is None else begin,
-            until=2.0**40 if end is None else end,
+            since=begin,
+            until=end,
             scope=settings.pipeline.scope if scope is None else scope,
             window_turns=settings.pipeline.window_turns,
             unrated=unrated,
@@ -193,10 +188,14 @@ def _tell(exported: "Exported", out: Path, *, unrated: bool) -> None:
         )
 
 
-def _seconds(date: str | None, option: str) -> float | None:
+def _span(since: str | None, until: str | None) -> tuple[float, float]:
+    """Unix seconds of both ends: of all time where none is given."""
+    begin = 0.0 if since is None else _seconds(since, "--since")
+    return begin, 2.0**40 if until is None else _seconds(until, "--until")
+
+
+def _seconds(date: str, option: str) -> float:
     """Unix seconds of a date or a time, in UTC unless it says otherwise."""
-    if date is None:
-        return None
     try:
         moment = datetime.fromisoformat(date)
     except ValueError as error:

@@ -5,9 +5,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
-
-from equirouter.cli.common import GATE_REFUSED, JsonOption, QuietOption, print_json, say
+from equirouter.cli.common import JsonOption, QuietOption, print_json, refuse, say
 from equirouter.cli.gateway.keys import ConfigArgument, with_store
 from equirouter.words import number_of
 
@@ -36,7 +34,7 @@ def retrain(
 
     settings = read_settings(config)
     limit_process(settings.retrain)
-    from equirouter.errors import ConfigError, GateRefusedError
+    from equirouter.errors import ConfigError
     from equirouter.evaluation.promotion.retrain import settled
     from equirouter.pipeline.versions import PipelineVersions, retraining
 
@@ -73,11 +71,7 @@ def retrain(
             now = f"tried as a canary beside {over}" if is_tried else f"current, it was {over}"
             say(f"{versions.folder}: {version} is {now}")
         return
-    why = f"{over} is still served, {version} is not: {made.verdict.why}"
-    if not as_json:
-        raise GateRefusedError(why)
-    say(f"error: {why}")
-    raise typer.Exit(GATE_REFUSED)
+    refuse(f"{over} is still served, {version} is not: {made.verdict.why}", as_json=as_json)
 
 
 def limit_process(settings: "RetrainSettings") -> None:

@@ -8,10 +8,7 @@ import typer
 
 from equirouter.cli.common import JsonOption, QuietOption, print_json
 from equirouter.cli.gateway.keys import ConfigArgument, with_store
-from equirouter.words import number_of
-
-_WIDTH = 80
-_TITLE = 11
+from equirouter.words import in_columns, number_of
 
 
 def status(
@@ -143,17 +140,7 @@ def _learned(document: dict[str, Any]) -> list[str]:
 
 
 def _entry(title: str, text: str) -> list[str]:
-    """A title and its text, in lines of 80 columns."""
-    from textwrap import wrap
-
-    indent = " " * _TITLE
-    return wrap(
-        text,
-        _WIDTH,
-        initial_indent=title.ljust(_TITLE),
-        subsequent_indent=indent,
-        break_on_hyphens=False,
-    )
+    return [in_columns(title, text, 9)]
 
 
 def _at(seconds: float) -> str:

@@ -1,16 +1,16 @@
 """`equirouter collect`: every model of the pool answers every query."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from equirouter.cli.bars import Bars
 from equirouter.cli.common import JsonOption, QuietOption, print_json, say
 from equirouter.errors import ConfigError
-from equirouter.progress import Progress, silent
-from equirouter.words import in_columns, number_of
+from equirouter.words import aligned, in_columns, number_of
 
 if TYPE_CHECKING:
     from equirouter.labelling.collecting import Collected
@@ -96,7 +96,7 @@ def collect(
         if not as_json and not quiet:
             typer.echo(estimate_table(estimate))
 
-    with shown_spending(quiet=quiet) as (progress, spending):
+    with Bars(quiet=quiet) as bars:
         done = collect_answers(
             config,
             queries,
@@ -107,8 +107,8 @@ def collect(
             dry_run=dry_run,
             batch=batch,
             concurrency=concurrency,
-            progress=progress,
-            spending=spending,
+            progress=bars,
+            spending=bars.spent,
             told=told,
         )
     _say(done, out, as_json=as_json, quiet=quiet, dry_run=dry_run)
@@ -124,27 +124,11 @@ def _pairs(given: Sequence[str]) -> dict[str, str]:
     return {logged.strip(): known.strip() for logged, _, known in pairs}
 
 
-@contextmanager
-def shown_spending(*, quiet: bool) -> Iterator[tuple[Progress, Callable[[float], None]]]:
-    """A progress function that draws a bar, and one that puts an amount in USD behind it."""
-    from equirouter.cli.bars import Bars
-
-    bars = Bars()
-
-    def spending(amount_usd: float) -> None:
-        bars.remark = f"{amount_usd:.4f} USD"
-
-    try:
-        yield silent if quiet else bars, spending
-    finally:
-        bars.close()
-
-
 def _say(done: "Collected", out: Path, *, as_json: bool, quiet: bool, dry_run: bool) -> None:
     if not quiet:
         _say_notes(done)
     if as_json:
-        print_json({"out": str(out), "dry_run": dry_run, **_document(done)})
+        print_json({"out": str(out), "dry_run": dry_run, **asdict(done)})
         return
     if dry_run:
         if not quiet and done.estimate.calls:
@@ -188,14 +172,6 @@ def _say_notes(done: "Collected") -> None:
         )
 
 
-def _document(done: "Collected") -> dict[str, Any]:
-    from dataclasses import asdict
-
-    document = asdict(done)
-    estimate = document.pop("estimate")
-    return {"estimate": estimate, **document}
-
-
 def estimate_table(estimate: "CostEstimate") -> str:
     """The estimate as lines of text, a model each, the most expensive first."""
     there = f"{number_of(estimate.there, 'answer')} there already"
@@ -217,10 +193,7 @@ def estimate_table(estimate: "CostEstimate") -> str:
         (name, *(f"{count:,}" for count in counts), f"{usual:,.4f}", f"{bound:,.4f}")
         for name, *counts, usual, bound in [*rows, total]
     ]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = [
-        "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in cells
-    ]
+    lines = aligned(cells)
     lines.append(f"likely {low:,.4f} to {high:,.4f} USD, and {most:,.4f} at the very most")
     lines += [there] if estimate.there else []
     lines += _batches(estimate)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from equirouter.cli import common
+from equirouter.cli.bars import Bars
 from equirouter.registry import LOG_FORMATS
 from equirouter.words import number_of
 
@@ -77,7 +78,7 @@ def import_(
     """
     from equirouter.labelling.intake.importing import import_log
 
-    with common.shown_progress(quiet=quiet) as progress:
+    with Bars(quiet=quiet) as progress:
         report = import_log(
             logs,
             out,
@@ -104,8 +105,7 @@ def import_(
 
 def _tell(report: "ImportReport", out: Path) -> None:
     typer.echo("\n".join(report.summary.lines()))
-    for hint in report.hints:
-        common.say(f"note: {hint}")
+    common.say_each("note", report.hints)
     if report.redacted is None:
         common.say("note: texts are written as they are; --redact replaces personal data")
     else:

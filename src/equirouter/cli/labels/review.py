@@ -1,5 +1,6 @@
 """`equirouter review`: a page on which people score answers."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -38,7 +39,7 @@ def review(
 
     with Collection.open(folder, writes=True) as collection:
         if take is not None:
-            from equirouter.labelling.review.people import take_labels
+            from equirouter.labelling.review.correcting import take_labels
 
             taken = take_labels(collection, take)
             if not quiet:
@@ -69,9 +70,7 @@ def _serve(collection: "Collection", person: str, port: int, *, as_json: bool) -
 
 
 def _tell(collection: "Collection", *, as_json: bool) -> None:
-    from dataclasses import asdict
-
-    from equirouter.labelling.review.people import agreements
+    from equirouter.labelling.review.correcting import agreements
 
     labels = collection.labels()
     people: dict[str, int] = {}

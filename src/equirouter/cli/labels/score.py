@@ -1,17 +1,14 @@
 """`equirouter score`: the answers that were collected, scored: an outcomes table."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from equirouter.cli.common import JsonOption, QuietOption, print_json, say, shown_progress
-from equirouter.cli.labels.collect import (
-    ConcurrencyOption,
-    LimitOption,
-    estimate_table,
-    shown_spending,
-)
+from equirouter.cli.bars import Bars
+from equirouter.cli.common import JsonOption, QuietOption, print_json, say
+from equirouter.cli.labels.collect import ConcurrencyOption, LimitOption, estimate_table
 from equirouter.errors import ConfigError
 from equirouter.words import interval, number_of
 
@@ -104,7 +101,7 @@ def score(
 
     It first says what judges will cost. Their scores are kept, and not paid for twice.
     """
-    from equirouter.labelling.graders.grader_spec import split_specs
+    from equirouter.labelling.graders.base import split_specs
     from equirouter.labelling.scoring import estimate_score
     from equirouter.labelling.scoring import score as score_answers
 
@@ -118,14 +115,14 @@ def score(
         "config": config,
     }
     if dry_run:
-        with shown_progress(quiet=quiet) as progress:
-            estimate = estimate_score(folder, specs, **options, progress=progress)
+        with Bars(quiet=quiet) as bars:
+            estimate = estimate_score(folder, specs, **options, progress=bars)
         _say_estimate(estimate, as_json=as_json, quiet=quiet)
         return
     if out is None:
         raise ConfigError("say where the table is written: --out TABLE")
 
-    with shown_spending(quiet=quiet) as (progress, spending):
+    with Bars(quiet=quiet) as bars:
         scored = score_answers(
             folder,
             specs,
@@ -134,9 +131,9 @@ def score(
             labels=labels,
             limit_usd=limit_usd,
             concurrency=concurrency,
-            progress=progress,
-            spending=spending,
-            told=_silent if as_json or quiet else _tell,
+            progress=bars,
+            spending=bars.spent,
+            told=(lambda _: None) if as_json or quiet else _tell,
         )
     if as_json:
         print_json({"written": str(out), **_document(scored)})
@@ -147,18 +144,12 @@ def score(
         say(f"next: equirouter diagnose {out}; equirouter train {out} --out DIR")
 
 
-def _silent(estimate: "CostEstimate") -> None:
-    """Say nothing."""
-
-
 def _tell(estimate: "CostEstimate") -> None:
     if estimate.calls:
         typer.echo(estimate_table(estimate))
 
 
 def _say_estimate(estimate: "CostEstimate", *, as_json: bool, quiet: bool) -> None:
-    from dataclasses import asdict
-
     if as_json:
         print_json({"dry_run": True, "estimate": asdict(estimate)})
         return
@@ -171,8 +162,6 @@ def _say_estimate(estimate: "CostEstimate", *, as_json: bool, quiet: bool) -> No
 
 
 def _document(scored: "Scored") -> dict[str, Any]:
-    from dataclasses import asdict
-
     performance, cost_usd = scored.table.means()
     return {
         "n_queries": scored.table.n_queries,
@@ -200,8 +189,6 @@ def _document(scored: "Scored") -> dict[str, Any]:
 
 
 def _of_labels(corrected: "Corrected") -> dict[str, Any]:
-    from dataclasses import asdict
-
     agreement = corrected.correlation
     return {
         "n_queries": corrected.n_queries,

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from equirouter.cli.common import JsonOption, QuietOption, print_json, say
+from equirouter.cli.common import JsonOption, QuietOption, print_json, say_each
 from equirouter.cli.labels.collect import ConfigArgument
 from equirouter.words import in_columns
 
@@ -72,13 +72,11 @@ def start(
         )
         return
     typer.echo(_text(started, out))
-    if not quiet:
-        for note in started.notes:
-            say(f"note: {note}")
+    say_each("note", started.notes, quiet=quiet)
 
 
 def _text(started: "Started", folder: Path) -> str:
-    from equirouter.labelling.public_levels import measure
+    from equirouter.labelling.starting import measure
 
     first, second = started.pair
     families = " and ".join(dict.fromkeys(started.families))

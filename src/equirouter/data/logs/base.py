@@ -1,11 +1,105 @@
 """Readers of log formats, and the requests that they make of records."""
 
+import json
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, ClassVar, TypeAlias
 
 from equirouter.errors import FieldError
+
+_MILLI, _MICRO, _NANO = 1e11, 1e14, 1e17
+"""Unix times from here on are in milli-, micro- and nanoseconds: as seconds they are after 5138."""
+
+
+class Fields(dict[str, Any]):
+    """The fields of a record, found by any of their names, read in any of their forms."""
+
+    def first(self, *names: str) -> Any:  # noqa: ANN401  # whatever JSON can hold
+        """The value of the first of these fields that says something; None where none does."""
+        return next((value for name in names if (value := self.get(name)) not in (None, "")), None)
+
+    def named(self, *names: str) -> str | None:
+        """A name in the first of these fields that says something."""
+        value = self.first(*names)
+        return value if isinstance(value, str) else None
+
+    def parsed(self, *names: str) -> Any:  # noqa: ANN401
+        """The value of the first of these fields, of JSON that is kept as a text what it says."""
+        return parsed(self.first(*names))
+
+    def inner(self, *names: str) -> "Fields":
+        """The object in the first of these fields that says something, {} where none is there."""
+        value = self.parsed(*names)
+        return Fields(value if isinstance(value, Mapping) else {})
+
+    def number(self, *names: str) -> float | None:
+        """A number that is not negative, or a text that is one. Raises FieldError for others."""
+        value = self.first(*names)
+        if value is None:
+            return None
+        try:
+            number = float(value)
+        except (TypeError, ValueError, OverflowError):
+            number = -1.0
+        if isinstance(value, bool) or not 0 <= number < math.inf:
+            name = next(name for name in names if self.get(name) not in (None, ""))
+            raise FieldError(f"{name!r} is {str(value)[:40]!r}, a number of at least 0 is expected")
+        return number
+
+    def whole(self, *names: str) -> int | None:
+        """A count."""
+        value = self.number(*names)
+        return None if value is None else round(value)
+
+    def share(self, *names: str) -> float | None:
+        """Feedback, see share."""
+        return share(self.first(*names))
+
+    def time(self, *names: str) -> float | None:
+        """Unix seconds of a time: a number of them or of a finer unit, or a date in ISO 8601 (UTC).
+
+        Raises FieldError for anything else.
+        """
+        value = self.first(*names)
+        if value is None:
+            return None
+        try:
+            number = float(value)
+        except (TypeError, ValueError):
+            try:
+                moment = datetime.fromisoformat(str(value))
+            except ValueError as error:
+                raise FieldError(f"{str(value)[:40]!r} is not a time") from error
+            return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+        if number >= _NANO:
+            return number / 1e9
+        if number >= _MICRO:
+            return number / 1e6
+        return number / 1e3 if number >= _MILLI else number
+
+
+def parsed(value: Any) -> Any:  # noqa: ANN401
+    """JSON that is kept as a text, as tables have it, parsed; any other value as it is."""
+    if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
+        try:
+            return json.loads(value)
+        except (ValueError, RecursionError):
+            return value  # a text that begins with a bracket
+    return value
+
+
+def share(value: Any) -> float | None:  # noqa: ANN401
+    """Feedback: a truth value, or a number from 0 to 1; None for any other scale."""
+    if isinstance(value, str) and value.casefold() in ("true", "false"):
+        value = value.casefold() == "true"
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return None
+    return number if 0 <= number <= 1 else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +107,7 @@ class Record:
     """A line, a row, an element or a file of a log. place: as a user finds it."""
 
     place: str
-    content: Mapping[str, Any]
+    content: Fields
 
 
 @dataclass(slots=True, kw_only=True)
@@ -75,17 +169,21 @@ class LogReader(ABC):
     """How the texts that were asked come into such a log, as it ends a sentence."""
 
     @abstractmethod
-    def recognises(self, record: Mapping[str, Any]) -> bool:
+    def recognises(self, record: Fields) -> bool:
         """Whether a record looks like one of this format."""
 
     @abstractmethod
-    def read(self, record: Mapping[str, Any]) -> Iterable[LoggedRequest | LeftOut]:
-        """The requests in a record. Raises FieldError for one that is damaged."""
+    def read(self, record: Fields) -> LoggedRequest | LeftOut:
+        """The request that a record, or a part of one, is. Raises FieldError for a damaged one."""
+
+    def parts(self, record: Fields) -> Iterable[Mapping[str, Any]]:
+        """The requests in a record, of formats in which there may be several."""
+        return (record,)
 
     def found(self, records: Iterable[Record]) -> Iterator[Found]:
         """All that is in some records, in their order."""
         for record in records:
             try:
-                yield from self.read(record.content)
+                yield from (self.read(Fields(part)) for part in self.parts(record.content))
             except FieldError as error:
                 yield Wrong(f"{record.place}: {error}")

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from equirouter.data.logs.base import (
+    Fields,
     Found,
     LeftOut,
     LoggedRequest,
@@ -13,9 +14,13 @@ from equirouter.data.logs.base import (
     Wrong,
     without_text,
 )
-from equirouter.data.logs.bodies import request_of
-from equirouter.data.logs.fields import inner, named
-from equirouter.data.logs.provider_answers import ReplyFields, reply_of
+from equirouter.data.logs.bodies import (
+    ReplyFields,
+    as_messages,
+    parameters_of,
+    reply_of,
+    request_of,
+)
 from equirouter.errors import FieldError
 
 
@@ -29,21 +34,19 @@ class OpenAIBatch(LogReader):
     title = "OpenAI batch input and output files (Batch API, 2026-11)"
     keeps_texts = "the input file of the batch has them: give both files"
 
-    def recognises(self, record: Mapping[str, Any]) -> bool:
+    def recognises(self, record: Fields) -> bool:
         """By custom_id, and what was sent or came back."""
         return "custom_id" in record and ("body" in record or "response" in record)
 
-    def read(self, record: Mapping[str, Any]) -> Iterator[LoggedRequest | LeftOut]:
+    def read(self, record: Fields) -> LoggedRequest | LeftOut:
         """The request of a line of an input file."""
-        url, body = str(record.get("url") or ""), inner(record, "body")
+        url, body = str(record.get("url") or ""), record.inner("body")
         if not url.endswith(("/chat/completions", "/responses", "/completions", "/messages")):
-            yield LeftOut(f"calls of {url or 'no endpoint'}")
-            return
+            return LeftOut(f"calls of {url or 'no endpoint'}")
         messages, parameters = request_of(body)
         if not messages:
-            yield without_text
-            return
-        yield LoggedRequest(messages=messages, parameters=parameters, model=named(body, "model"))
+            return without_text
+        return LoggedRequest(messages=messages, parameters=parameters, model=body.named("model"))
 
     def found(self, records: Iterable[Record]) -> Iterator[Found]:
         """The requests with their answers, each when both are known."""
@@ -53,12 +56,12 @@ class OpenAIBatch(LogReader):
             name = str(record.content.get("custom_id"))
             try:
                 if "body" in record.content:
-                    of_line = next(iter(self.read(record.content)))
+                    of_line = self.read(record.content)
                     if name in asked:
                         raise FieldError(f"custom_id {name!r} is there twice")
                     asked[name] = of_line
                 else:
-                    replied[name] = reply_of(inner(record.content, "response").get("body"))
+                    replied[name] = reply_of(record.content.inner("response").get("body"))
             except FieldError as error:
                 yield Wrong(f"{record.place}: {error}")
                 continue
@@ -74,3 +77,47 @@ def _answered(request: LoggedRequest | LeftOut, reply: ReplyFields) -> LoggedReq
     known: dict[str, Any] = {name: value for name, value in reply.items() if value is not None}
     known["model"] = request.model or reply.get("model")
     return replace(request, **known)
+
+
+_OF_REQUEST = (
+    *("tools", "tool_choice", "response_format", "temperature", "top_p", "seed", "metadata"),
+    *("presence_penalty", "frequency_penalty"),
+)
+
+
+class StoredCompletions(LogReader):
+    """Objects `chat.completion` as the API lists them, each with its `messages`.
+
+    The list has none: they come from /chat/completions/ID/messages, and are put beside it as a
+    list, or as that answer itself. metadata.task, where it was sent, is the task.
+    """
+
+    title = "OpenAI stored completions (GET /v1/chat/completions, 2026-11)"
+    keeps_texts = (
+        "the list of stored completions has none of them: fetch /v1/chat/completions/ID/messages "
+        'for each and put it under "messages"'
+    )
+
+    def recognises(self, record: Fields) -> bool:
+        """By its object."""
+        return record.get("object") == "chat.completion"
+
+    def read(self, record: Fields) -> LoggedRequest | LeftOut:
+        """The one request of an object."""
+        content = record.parsed("messages", "input")
+        if isinstance(content, Mapping):
+            content = content.get("data")
+        if not content:
+            return without_text
+        messages = [
+            {name: value for name, value in message.items() if name not in ("id", "content_parts")}
+            | ({"content": message["content_parts"]} if message.get("content_parts") else {})
+            for message in as_messages(content)
+        ]
+        return LoggedRequest(
+            messages=messages,
+            parameters=parameters_of({name: record.get(name) for name in _OF_REQUEST}),
+            task=record.inner("metadata").named("task"),
+            asked_at=record.time("created"),
+            **reply_of(record),
+        )

@@ -1,11 +1,7 @@
 """This gateway's own log: its requests, or the table that `equirouter log export` writes."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any
-
-from equirouter.data.logs.base import LeftOut, LoggedRequest, LogReader, without_text
+from equirouter.data.logs.base import Fields, LeftOut, LoggedRequest, LogReader, share, without_text
 from equirouter.data.logs.bodies import as_messages
-from equirouter.data.logs.fields import first, named, number, parsed, share, unix_seconds, whole
 
 
 class GatewayLog(LogReader):
@@ -18,34 +14,34 @@ class GatewayLog(LogReader):
     title = "the log of this gateway (equirouter log requests, equirouter log export)"
     keeps_texts = "set log_texts = true under [log] in gateway.toml"
 
-    def recognises(self, record: Mapping[str, Any]) -> bool:
+    def recognises(self, record: Fields) -> bool:
         """By its columns."""
         if "decided_by" in record and "served_model" in record:
             return True
         return {"query", "model", "performance"} <= set(record)
 
-    def read(self, record: Mapping[str, Any]) -> Iterator[LoggedRequest | LeftOut]:
+    def read(self, record: Fields) -> LoggedRequest | LeftOut:
         """The one request of a line or row."""
-        yield _row(record) if "performance" in record else _request(record)
+        return _row(record) if "performance" in record else _request(record)
 
 
-def _request(record: Mapping[str, Any]) -> LoggedRequest | LeftOut:
+def _request(record: Fields) -> LoggedRequest | LeftOut:
     endpoint = str(record.get("endpoint") or "chat.completions")
     if endpoint in ("embeddings", "route"):
         return LeftOut(f"calls of {endpoint}")
-    messages = parsed(first(record, "messages"))
+    messages = record.parsed("messages")
     if not messages:
         return without_text
     return LoggedRequest(
         messages=as_messages(messages),
-        asked_at=unix_seconds(record.get("asked_at")),
-        model=named(record, "served_model"),
+        asked_at=record.time("asked_at"),
+        model=record.named("served_model"),
         answer=_answer(record),
-        input_tokens=whole(record, "input_tokens"),
-        output_tokens=whole(record, "output_tokens"),
-        cost_usd=number(record, "cost_usd"),
-        latency_seconds=number(record, "latency_seconds"),
-        feedback=share(record.get("feedback")),
+        input_tokens=record.whole("input_tokens"),
+        output_tokens=record.whole("output_tokens"),
+        cost_usd=record.number("cost_usd"),
+        latency_seconds=record.number("latency_seconds"),
+        feedback=record.share("feedback"),
         disagreed=_flag(record.get("disagreed")),
     )
 
@@ -54,26 +50,26 @@ def _flag(value: object) -> bool | None:
     return value if isinstance(value, bool) else None
 
 
-def _answer(record: Mapping[str, Any]) -> str | None:
+def _answer(record: Fields) -> str | None:
     answer = record.get("answer")
     return None if answer is None else str(answer)
 
 
-def _row(record: Mapping[str, Any]) -> LoggedRequest | LeftOut:
-    score, cost = number(record, "performance"), number(record, "cost_usd", "cost")
+def _row(record: Fields) -> LoggedRequest | LeftOut:
+    score, cost = record.number("performance"), record.number("cost_usd", "cost")
     if score is None and cost is None:
         return LeftOut("pairs of query and model that were never asked")
-    text = named(record, "query")
+    text = record.named("query")
     if text is None:
         return without_text
     return LoggedRequest(
         messages=[{"role": "user", "content": text}],
-        task=named(record, "task"),
-        model=named(record, "model"),
+        task=record.named("task"),
+        model=record.named("model"),
         answer=_answer(record),
-        finish_reason=named(record, "finish_reason"),
-        input_tokens=whole(record, "input_tokens"),
-        output_tokens=whole(record, "output_tokens"),
+        finish_reason=record.named("finish_reason"),
+        input_tokens=record.whole("input_tokens"),
+        output_tokens=record.whole("output_tokens"),
         cost_usd=cost,
         feedback=share(score),
     )

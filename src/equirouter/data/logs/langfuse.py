@@ -1,21 +1,10 @@
 """Langfuse: observations, as its blob storage, its pages and its API export them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from equirouter.data.logs.base import LeftOut, LoggedRequest, LogReader, without_text
-from equirouter.data.logs.bodies import as_messages, parameters_of, request_of
-from equirouter.data.logs.fields import (
-    first,
-    inner,
-    named,
-    number,
-    parsed,
-    share,
-    unix_seconds,
-    whole,
-)
-from equirouter.data.logs.provider_answers import reply_of
+from equirouter.data.logs.base import Fields, LeftOut, LoggedRequest, LogReader, share, without_text
+from equirouter.data.logs.bodies import as_messages, parameters_of, reply_of, request_of
 
 
 class Langfuse(LogReader):
@@ -35,30 +24,28 @@ class Langfuse(LogReader):
         "observations that were sent with masking have none"
     )
 
-    def recognises(self, record: Mapping[str, Any]) -> bool:
+    def recognises(self, record: Fields) -> bool:
         """By the trace, the type and the start of an observation."""
         names = {name.replace("_", "").casefold() for name in record}
         return {"traceid", "type", "starttime"} <= names
 
-    def read(self, record: Mapping[str, Any]) -> Iterator[LoggedRequest | LeftOut]:
+    def read(self, record: Fields) -> LoggedRequest | LeftOut:
         """The request of an observation, if it is one of a model."""
-        row = {_snake(name): value for name, value in record.items()}
+        row = Fields({_snake(name): value for name, value in record.items()})
         kind = str(row.get("type"))
         if kind != "GENERATION":
-            yield LeftOut(f"observations of type {kind}")
-            return
+            return LeftOut(f"observations of type {kind}")
         messages, parameters = _request(row)
         if not messages:
-            yield without_text
-            return
-        start, end = (unix_seconds(row.get(name)) for name in ("start_time", "end_time"))
-        reply = reply_of(first(row, "output"))
-        yield LoggedRequest(
+            return without_text
+        start, end = (row.time(name) for name in ("start_time", "end_time"))
+        reply = reply_of(row.first("output"))
+        return LoggedRequest(
             messages=messages,
             parameters=parameters,
-            task=named(row, "trace_name", "name"),
+            task=row.named("trace_name", "name"),
             asked_at=start,
-            model=named(row, "provided_model_name", "model") or reply.get("model"),
+            model=row.named("provided_model_name", "model") or reply.get("model"),
             answer=reply.get("answer"),
             finish_reason=reply.get("finish_reason"),
             input_tokens=_tokens(row, "input", "input_usage", "prompt_tokens"),
@@ -73,9 +60,9 @@ def _snake(name: str) -> str:
     return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)
 
 
-def _request(row: Mapping[str, Any]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    content = parsed(first(row, "input"))
-    of_model = parameters_of(inner(row, "model_parameters"))
+def _request(row: Fields) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    content = row.parsed("input")
+    of_model = parameters_of(row.inner("model_parameters"))
     if isinstance(content, Mapping):
         if "role" in content:
             return as_messages([content]), of_model
@@ -84,32 +71,32 @@ def _request(row: Mapping[str, Any]) -> tuple[list[dict[str, Any]], dict[str, An
     return (as_messages(content) if content else []), of_model
 
 
-def _tokens(row: Mapping[str, Any], kind: str, *names: str) -> int | None:
+def _tokens(row: Fields, kind: str, *names: str) -> int | None:
     """Tokens of "input" or "output", by the details of the usage, else by columns of the row.
 
     As Langfuse sums them up: all of usage_details whose name says so, such as input_cached_tokens.
     """
-    details = inner(row, "usage_details")
-    count = [whole(details, name) for name in details if kind in name]
+    details = row.inner("usage_details")
+    count = [details.whole(name) for name in details if kind in name]
     if any(tokens is not None for tokens in count):
         return sum(tokens or 0 for tokens in count)
-    of_usage = whole(inner(row, "usage"), kind)
-    return whole(row, *names) if of_usage is None else of_usage
+    of_usage = row.inner("usage").whole(kind)
+    return row.whole(*names) if of_usage is None else of_usage
 
 
-def _cost(row: Mapping[str, Any]) -> float | None:
-    total = number(row, "total_cost", "calculated_total_cost")
-    return number(inner(row, "cost_details"), "total") if total is None else total
+def _cost(row: Fields) -> float | None:
+    total = row.number("total_cost", "calculated_total_cost")
+    return row.inner("cost_details").number("total") if total is None else total
 
 
-def _feedback(row: Mapping[str, Any]) -> float | None:
-    scores = parsed(row.get("scores"))
+def _feedback(row: Fields) -> float | None:
+    scores = row.parsed("scores")
     if not isinstance(scores, list):
         flat = row if scores is None else scores
         pairs = flat.items() if isinstance(flat, Mapping) else ()
         scores = [{"name": name, "value": value} for name, value in pairs]
     for score in scores:
         if isinstance(score, Mapping) and "feedback" in str(score.get("name")).casefold():
-            value = parsed(score.get("value"))
+            value = Fields(score).parsed("value")
             return share(value[0] if isinstance(value, list) and value else value)
     return None

@@ -1,12 +1,10 @@
 """LiteLLM: rows of its spend logs, and what its callbacks log."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from equirouter.data.logs.base import LeftOut, LoggedRequest, LogReader, without_text
-from equirouter.data.logs.bodies import as_messages, parameters_of, request_of
-from equirouter.data.logs.fields import first, inner, named, number, parsed, unix_seconds, whole
-from equirouter.data.logs.provider_answers import reply_of
+from equirouter.data.logs.base import Fields, LeftOut, LoggedRequest, LogReader, without_text
+from equirouter.data.logs.bodies import as_messages, parameters_of, reply_of, request_of
 
 _PAYLOAD = "standard_logging_object"
 _CHAT = ("completion", "text_completion", "responses", "anthropic_messages", "generate_content")
@@ -26,53 +24,51 @@ class LiteLLM(LogReader):
         "general_settings, and in callbacks unless turn_off_message_logging is set"
     )
 
-    def recognises(self, record: Mapping[str, Any]) -> bool:
+    def recognises(self, record: Fields) -> bool:
         """By the call type and what was spent."""
-        payload = inner(record, _PAYLOAD) or record
+        payload = record.inner(_PAYLOAD) or record
         return "call_type" in payload and ("spend" in payload or "response_cost" in payload)
 
-    def read(self, record: Mapping[str, Any]) -> Iterator[LoggedRequest | LeftOut]:
+    def read(self, record: Fields) -> LoggedRequest | LeftOut:
         """The one request of a row or payload."""
-        payload = inner(record, _PAYLOAD) or record
+        payload = record.inner(_PAYLOAD) or record
         call = str(payload.get("call_type") or "completion")
         if not call.removeprefix("a").endswith(_CHAT):
-            yield LeftOut(f"calls of type {call}")
-            return
+            return LeftOut(f"calls of type {call}")
         messages, parameters = _request(payload)
         if not messages or _REDACTED in str(messages[-1].get("content"))[:40]:
-            yield without_text
-            return
-        start = unix_seconds(payload.get("startTime"))
-        end = unix_seconds(payload.get("endTime"))
+            return without_text
+        start = payload.time("startTime")
+        end = payload.time("endTime")
         failed = payload.get("status") == "failure"
         reply = reply_of(None if failed else payload.get("response"))
-        yield LoggedRequest(
+        return LoggedRequest(
             messages=messages,
             parameters=parameters,
             asked_at=start,
-            model=named(payload, "model_group", "model"),
+            model=payload.named("model_group", "model"),
             answer=reply.get("answer"),
             finish_reason=reply.get("finish_reason"),
-            input_tokens=whole(payload, "prompt_tokens"),
-            output_tokens=whole(payload, "completion_tokens"),
-            cost_usd=number(payload, "response_cost", "spend"),
+            input_tokens=payload.whole("prompt_tokens"),
+            output_tokens=payload.whole("completion_tokens"),
+            cost_usd=payload.number("response_cost", "spend"),
             latency_seconds=_seconds(payload, start, end),
         )
 
 
-def _seconds(payload: Mapping[str, Any], start: float | None, end: float | None) -> float | None:
+def _seconds(payload: Fields, start: float | None, end: float | None) -> float | None:
     if start is not None and end is not None:
         return max(end - start, 0.0)
-    took_ms = number(payload, "request_duration_ms")
+    took_ms = payload.number("request_duration_ms")
     return None if took_ms is None else took_ms / 1e3
 
 
-def _request(payload: Mapping[str, Any]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    sent = inner(payload, "proxy_server_request")
-    body = inner(sent, "body") or sent
-    content = parsed(first(payload, "messages"))
+def _request(payload: Fields) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    sent = payload.inner("proxy_server_request")
+    body = sent.inner("body") or sent
+    content = payload.parsed("messages")
     if not content:
         return request_of(body)
     if isinstance(content, Mapping):  # what a request of another endpoint holds
         return request_of(content)
-    return as_messages(content), parameters_of(inner(payload, "model_parameters") or body)
+    return as_messages(content), parameters_of(payload.inner("model_parameters") or body)

@@ -4,8 +4,8 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from equirouter.data.logs.base import LeftOut, LoggedRequest, LogReader, without_text
-from equirouter.data.logs.fields import first, named, number, parsed, unix_seconds, whole
+from equirouter.data.logs.base import Fields, LeftOut, LoggedRequest, LogReader, without_text
+from equirouter.data.logs.bodies import parameters_of
 
 _CHAT = ("chat", "text_completion", "generate_content")
 _PARAMETERS = (
@@ -38,43 +38,36 @@ class GenAISpans(LogReader):
         "(SPAN_ONLY or EVENT_ONLY in newer ones)"
     )
 
-    def recognises(self, record: Mapping[str, Any]) -> bool:
+    def recognises(self, record: Fields) -> bool:
         """By attributes of the convention; a request of OTLP may begin with other spans."""
         if "resourceSpans" in record or "resourceLogs" in record:
             return True
         return any(name.startswith("gen_ai.") for name in _attributes(record))
 
-    def read(self, record: Mapping[str, Any]) -> Iterator[LoggedRequest | LeftOut]:
-        """The requests of all spans in it."""
-        for span in _spans(record):
-            yield _request(span, _attributes(span))
+    def parts(self, record: Fields) -> Iterator[Mapping[str, Any]]:
+        """All spans and events in it; events are records of a log."""
+        if "resourceSpans" not in record and "resourceLogs" not in record:
+            yield record
+            return
+        for resource in record.get("resourceSpans") or ():
+            for scope in resource.get("scopeSpans") or resource.get("scope_spans") or ():
+                yield from scope.get("spans") or ()
+        for resource in record.get("resourceLogs") or ():
+            for scope in resource.get("scopeLogs") or resource.get("scope_logs") or ():
+                yield from scope.get("logRecords") or scope.get("log_records") or ()
+
+    def read(self, record: Fields) -> LoggedRequest | LeftOut:
+        """The request of a span or event."""
+        return _request(record, _attributes(record))
 
 
-def _spans(record: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """Spans, and events, which are records of a log."""
-    if "resourceSpans" not in record and "resourceLogs" not in record:
-        yield record
-        return
-    for resource in record.get("resourceSpans") or ():
-        for scope in resource.get("scopeSpans") or resource.get("scope_spans") or ():
-            yield from scope.get("spans") or ()
-    for resource in record.get("resourceLogs") or ():
-        for scope in resource.get("scopeLogs") or resource.get("scope_logs") or ():
-            yield from scope.get("logRecords") or scope.get("log_records") or ()
-
-
-def _attributes(span: Mapping[str, Any]) -> dict[str, Any]:
+def _attributes(span: Fields) -> Fields:
     """Name -> value, of an object or of OTLP's list of keys and typed values."""
-    attributes = parsed(span.get("attributes") or span.get("span_attributes"))
-    if isinstance(attributes, Mapping):
-        return dict(attributes)
+    attributes = span.parsed("attributes", "span_attributes")
     if not isinstance(attributes, list):
-        return {}
-    return {
-        str(attribute.get("key")): _value(attribute.get("value"))
-        for attribute in attributes
-        if isinstance(attribute, Mapping)
-    }
+        return Fields(attributes if isinstance(attributes, Mapping) else {})
+    named = (attribute for attribute in attributes if isinstance(attribute, Mapping))
+    return Fields({str(pair.get("key")): _value(pair.get("value")) for pair in named})
 
 
 def _value(value: Any) -> Any:  # noqa: ANN401  # whatever JSON can hold
@@ -86,14 +79,14 @@ def _value(value: Any) -> Any:  # noqa: ANN401  # whatever JSON can hold
         pairs = (value["kvlistValue"] or {}).get("values") or ()
         return {item.get("key"): _value(item.get("value")) for item in pairs}
     if "intValue" in value:  # OTLP writes it as a text
-        return whole(value, "intValue")
+        return Fields(value).whole("intValue")
     return next(iter(value.values()), None)
 
 
-def _request(span: Mapping[str, Any], of: Mapping[str, Any]) -> LoggedRequest | LeftOut:
+def _request(span: Fields, of: Fields) -> LoggedRequest | LeftOut:
     if not any(name.startswith("gen_ai.") for name in of):
         return LeftOut("spans that are no calls of a model")
-    operation = named(of, "gen_ai.operation.name")
+    operation = of.named("gen_ai.operation.name")
     if operation is not None and operation not in _CHAT:
         return LeftOut(f"spans of {operation}")
     messages = _asked(of)
@@ -102,59 +95,47 @@ def _request(span: Mapping[str, Any], of: Mapping[str, Any]) -> LoggedRequest | 
     unknown = _unknown_parts(of)
     if unknown:
         return LeftOut(f"with a part of kind {', '.join(unknown)}, which no chat completion has")
-    start = unix_seconds(
-        first(span, "startTimeUnixNano", "start_time_unix_nano", "start_time", "timeUnixNano")
-    )
-    end = unix_seconds(first(span, "endTimeUnixNano", "end_time_unix_nano", "end_time"))
+    start = span.time("startTimeUnixNano", "start_time_unix_nano", "start_time", "timeUnixNano")
+    end = span.time("endTimeUnixNano", "end_time_unix_nano", "end_time")
     answer, reason = _answered(of)
     return LoggedRequest(
         messages=messages,
         parameters=_parameters(of),
         asked_at=start,
-        model=named(of, "gen_ai.response.model", "gen_ai.request.model"),
+        model=of.named("gen_ai.response.model", "gen_ai.request.model"),
         answer=answer,
         finish_reason=reason,
-        input_tokens=whole(of, "gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens"),
-        output_tokens=whole(of, "gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens"),
-        cost_usd=number(of, "gen_ai.usage.cost"),
+        input_tokens=of.whole("gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens"),
+        output_tokens=of.whole("gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens"),
+        cost_usd=of.number("gen_ai.usage.cost"),
         latency_seconds=end - start if start is not None and end is not None else None,
     )
 
 
-def _parameters(of: Mapping[str, Any]) -> dict[str, Any]:
+def _parameters(of: Fields) -> dict[str, Any]:
     parameters = {name: of.get(f"gen_ai.request.{name}") for name in _PARAMETERS}
-    tools = parsed(of.get("gen_ai.tool.definitions"))
-    if isinstance(tools, list) and tools:
-        parameters["tools"] = [
-            tool if not isinstance(tool, Mapping) or "function" in tool else _tool(tool)
-            for tool in tools
-        ]
-    return {name: value for name, value in parameters.items() if value is not None}
+    tools = of.parsed("gen_ai.tool.definitions")
+    return parameters_of({**parameters, "tools": tools if isinstance(tools, list) else None})
 
 
-def _tool(tool: Mapping[str, Any]) -> dict[str, Any]:
-    about = {name: value for name, value in tool.items() if name != "type"}
-    return {"type": "function", "function": about}
-
-
-def _asked(of: Mapping[str, Any]) -> list[dict[str, Any]]:
-    content = parsed(of.get("gen_ai.input.messages"))
+def _asked(of: Fields) -> list[dict[str, Any]]:
+    content = of.parsed("gen_ai.input.messages")
     if not isinstance(content, list):
         return [_indexed(of, f"gen_ai.prompt.{i}") for i in _places(of, "gen_ai.prompt")]
-    instructions = parsed(of.get("gen_ai.system_instructions"))
+    instructions = of.parsed("gen_ai.system_instructions")
     messages = [message for item in content for message in _messages(item)]
     if isinstance(instructions, list) and instructions:
         messages.insert(0, {"role": "system", "content": _content(instructions)})
     return messages
 
 
-def _places(of: Mapping[str, Any], prefix: str) -> list[int]:
+def _places(of: Fields, prefix: str) -> list[int]:
     """The numbers i of attributes prefix.i.role and prefix.i.content."""
     ends = (name.removeprefix(f"{prefix}.").split(".")[0] for name in of if name.startswith(prefix))
     return sorted({int(end) for end in ends if end.isdecimal()})
 
 
-def _indexed(of: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+def _indexed(of: Fields, prefix: str) -> dict[str, Any]:
     return {"role": of.get(f"{prefix}.role") or "user", "content": of.get(f"{prefix}.content")}
 
 
@@ -162,10 +143,10 @@ def _messages(item: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401
     """A message of the convention as messages of a chat completion."""
     if not isinstance(item, Mapping) or not isinstance(item.get("parts"), list):
         return
-    parts = [part for part in item["parts"] if isinstance(part, Mapping)]
+    parts = [Fields(part) for part in item["parts"] if isinstance(part, Mapping)]
     for part in parts:
         if part.get("type") == "tool_call_response":
-            result = first(part, "response", "result")
+            result = part.first("response", "result")
             text = result if isinstance(result, str) else json.dumps(result, ensure_ascii=False)
             yield {"role": "tool", "tool_call_id": part.get("id"), "content": text}
     calls = [_call(part) for part in parts if part.get("type") == "tool_call"]
@@ -206,9 +187,9 @@ def _shown(part: Mapping[str, Any]) -> dict[str, Any] | None:
     return None
 
 
-def _unknown_parts(of: Mapping[str, Any]) -> list[str]:
+def _unknown_parts(of: Fields) -> list[str]:
     """Kinds of what was sent and cannot be sent again, such as a video."""
-    content = parsed(of.get("gen_ai.input.messages"))
+    content = of.parsed("gen_ai.input.messages")
     parts = [
         part
         for message in (content if isinstance(content, list) else ())
@@ -219,14 +200,14 @@ def _unknown_parts(of: Mapping[str, Any]) -> list[str]:
     return sorted({str(part.get("modality")) for part in parts if _shown(part) is None})
 
 
-def _answered(of: Mapping[str, Any]) -> tuple[str | None, str | None]:
+def _answered(of: Fields) -> tuple[str | None, str | None]:
     """The text of the answer and why it ended."""
-    content = parsed(of.get("gen_ai.output.messages"))
-    reasons = parsed(of.get("gen_ai.response.finish_reasons"))
+    content = of.parsed("gen_ai.output.messages")
+    reasons = of.parsed("gen_ai.response.finish_reasons")
     reason = str(reasons[0]) if isinstance(reasons, list) and reasons else None
     if isinstance(content, list) and content and isinstance(content[0], Mapping):
         texts = [m["content"] for m in _messages(content[0]) if isinstance(m.get("content"), str)]
-        return "\n".join(texts), named(content[0], "finish_reason") or reason
+        return "\n".join(texts), Fields(content[0]).named("finish_reason") or reason
     text = of.get("gen_ai.completion.0.content")
-    reason = reason or named(of, "gen_ai.completion.0.finish_reason")
+    reason = reason or of.named("gen_ai.completion.0.finish_reason")
     return (None if text is None and reason is None else str(text or "")), reason

@@ -1,11 +1,7 @@
 """Tables and JSON lines with a column of prompts, and folders of text files."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any
-
-from equirouter.data.logs.base import LeftOut, LoggedRequest, LogReader, without_text
-from equirouter.data.logs.fields import first, named, number, share, unix_seconds, whole
-from equirouter.data.logs.provider_answers import reply_of
+from equirouter.data.logs.base import Fields, LeftOut, LoggedRequest, LogReader, without_text
+from equirouter.data.logs.bodies import reply_of
 from equirouter.data.logs.sources import TEXT_FILE
 
 _PROMPT = ("prompt", "query", "question", "instruction", "input", "text", "user_prompt", "request")
@@ -23,43 +19,42 @@ class PromptColumn(LogReader):
     title = "a table (CSV, TSV, JSON lines, parquet) with a column prompt, query, question or text"
     keeps_texts = "fill the column of prompts"
 
-    def recognises(self, record: Mapping[str, Any]) -> bool:
+    def recognises(self, record: Fields) -> bool:
         """By a column of texts."""
         row = _lowered(record)
         return any(isinstance(row.get(name), str) for name in _PROMPT)
 
-    def read(self, record: Mapping[str, Any]) -> Iterator[LoggedRequest | LeftOut]:
+    def read(self, record: Fields) -> LoggedRequest | LeftOut:
         """The one request of a row."""
         row = _lowered(record)
-        prompt = named(row, *_PROMPT)
+        prompt = row.named(*_PROMPT)
         if prompt is None or not prompt.strip():
-            yield without_text
-            return
-        if prompt == row.get("instruction") and named(row, "input"):
+            return without_text
+        if prompt == row.get("instruction") and row.named("input"):
             prompt = f"{prompt}\n\n{row['input']}"
-        system = named(row, "system", "system_prompt")
+        system = row.named("system", "system_prompt")
         instructions = [] if system is None else [{"role": "system", "content": system}]
-        answer = first(
-            {name: row.get(name) for name in _ANSWER if row.get(name) != prompt}, *_ANSWER
-        )
-        reply = reply_of(answer)
-        yield LoggedRequest(
+        others = Fields({name: value for name, value in row.items() if value != prompt})
+        reply = reply_of(others.first(*_ANSWER))
+        return LoggedRequest(
             messages=[*instructions, {"role": "user", "content": prompt}],
-            task=named(row, "task", "category", "eval_name"),
-            asked_at=unix_seconds(first(row, "timestamp", "created", "created_at", "time")),
-            model=named(row, "model", "model_name") or reply.get("model"),
+            task=row.named("task", "category", "eval_name"),
+            asked_at=row.time("timestamp", "created", "created_at", "time"),
+            model=row.named("model", "model_name") or reply.get("model"),
             answer=reply.get("answer"),
-            finish_reason=named(row, "finish_reason") or reply.get("finish_reason"),
-            input_tokens=whole(row, "input_tokens", "prompt_tokens"),
-            output_tokens=whole(row, "output_tokens", "completion_tokens"),
-            cost_usd=number(row, "cost_usd", "cost"),
-            latency_seconds=number(row, "latency_seconds"),
-            feedback=share(first(row, "feedback", "score", "rating")),
+            finish_reason=row.named("finish_reason") or reply.get("finish_reason"),
+            input_tokens=row.whole("input_tokens", "prompt_tokens"),
+            output_tokens=row.whole("output_tokens", "completion_tokens"),
+            cost_usd=row.number("cost_usd", "cost"),
+            latency_seconds=row.number("latency_seconds"),
+            feedback=row.share("feedback", "score", "rating"),
         )
 
 
-def _lowered(record: Mapping[str, Any]) -> dict[str, Any]:
-    return {name.strip().casefold().replace(" ", "_"): value for name, value in record.items()}
+def _lowered(record: Fields) -> Fields:
+    return Fields(
+        {name.strip().casefold().replace(" ", "_"): value for name, value in record.items()}
+    )
 
 
 class TextFiles(LogReader):
@@ -68,16 +63,15 @@ class TextFiles(LogReader):
     title = "a folder of text files (.txt, .md), a query each"
     keeps_texts = "fill the files"
 
-    def recognises(self, record: Mapping[str, Any]) -> bool:
+    def recognises(self, record: Fields) -> bool:
         """By what the reader of files calls its text."""
         return TEXT_FILE in record
 
-    def read(self, record: Mapping[str, Any]) -> Iterator[LoggedRequest | LeftOut]:
+    def read(self, record: Fields) -> LoggedRequest | LeftOut:
         """The query that a file is."""
         text = str(record[TEXT_FILE])
         if not text.strip():
-            yield without_text
-            return
-        yield LoggedRequest(
-            messages=[{"role": "user", "content": text.strip()}], task=named(record, "task")
+            return without_text
+        return LoggedRequest(
+            messages=[{"role": "user", "content": text.strip()}], task=record.named("task")
         )

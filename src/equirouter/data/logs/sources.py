@@ -17,7 +17,7 @@ from typing import IO, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from equirouter.data.logs.base import Record, Wrong
+from equirouter.data.logs.base import Fields, Record, Wrong
 from equirouter.errors import DataError
 
 TEXT_FILE = "text of a file"
@@ -123,7 +123,7 @@ def _of_text(path: Path, stream: IO[str]) -> Iterator[Record | Wrong]:
     suffixes = [suffix.lower() for suffix in path.suffixes if suffix.lower() not in (".gz", ".zst")]
     suffix = suffixes[-1] if suffixes else ""
     if suffix in _TEXT_SUFFIXES:
-        yield Record(str(path), {TEXT_FILE: stream.read(), "task": path.parent.name})
+        yield Record(str(path), Fields({TEXT_FILE: stream.read(), "task": path.parent.name}))
         return
     number, line = next(((i, text) for i, text in enumerate(stream, 1) if text.strip()), (0, ""))
     if not line:
@@ -166,7 +166,7 @@ def _lines(path: Path, lines: Iterable[str], number: int) -> Iterator[Record | W
             continue
         document = _parsed(line)
         if isinstance(document, dict):
-            yield Record(f"{path}: line {place}", document)
+            yield Record(f"{path}: line {place}", Fields(document))
         else:
             what = "this is not JSON" if document is None else "a JSON object is expected"
             yield Wrong(f"{path}: line {place}: {what}")
@@ -185,11 +185,11 @@ def _records_in(path: Path, document: Any) -> Iterator[Record | Wrong]:  # noqa:
     """The records of a whole document: a list of them, {"data": [...]}, or one record."""
     rows = document.get("data") if isinstance(document, dict) else document
     if not isinstance(rows, list):
-        yield Record(f"{path}: line 1", document)
+        yield Record(f"{path}: line 1", Fields(document))
         return
     for place, row in enumerate(rows, start=1):
         if isinstance(row, dict):
-            yield Record(f"{path}: element {place}", row)
+            yield Record(f"{path}: element {place}", Fields(row))
         else:
             yield Wrong(f"{path}: element {place}: an object is expected")
 
@@ -218,7 +218,7 @@ def _table(path: Path, header: str, stream: IO[str]) -> Iterator[Record | Wrong]
                 "separator or a quote missing there?"
             )
         else:
-            yield Record(place, dict(zip(names, row, strict=True)))
+            yield Record(place, Fields(zip(names, row, strict=True)))
 
 
 def _parquet(path: Path) -> Iterator[Record]:
@@ -228,7 +228,7 @@ def _parquet(path: Path) -> Iterator[Record]:
             rows: list[Mapping[str, Any]] = batch.to_pylist()
             for row in rows:
                 number += 1
-                yield Record(f"{path}: data row {number}", row)
+                yield Record(f"{path}: data row {number}", Fields(row))
 
 
 def first_records(path: Path, n: int) -> list[Record]:

@@ -4,21 +4,14 @@ import numpy as np
 import pyarrow as pa
 
 from equirouter.arrays import FloatArray
-from equirouter.data.cells import OutcomeCells
+from equirouter.data.cells import OutcomeCells, TextCells
 from equirouter.data.reading.columns import (
-    ANSWER,
     ANSWERS_BY,
     COST_SUFFIX,
     DESCRIPTION,
     DESCRIPTION_SUFFIX,
-    FINISH_REASON,
-    INPUT_SUFFIX,
-    INPUT_TOKENS,
-    OUTPUT_SUFFIX,
-    OUTPUT_TOKENS,
-    PROPENSITY,
+    FIELDS,
     RESERVED,
-    SCORED_BY,
     SIGNAL,
     is_ignored,
 )
@@ -34,8 +27,6 @@ def to_long(outcomes: OutcomeCells) -> pa.Table:
     columns["model"] = _texts(outcomes.models).take(pa.array(np.tile(np.arange(k), n)))
     columns["performance"] = pa.array(outcomes.performance.ravel(), from_pandas=True)
     columns["cost_usd"] = pa.array(outcomes.cost_usd.ravel(), from_pandas=True)
-    for column, tokens in _tokens(outcomes, INPUT_TOKENS[0], OUTPUT_TOKENS[0]):
-        columns[column] = pa.array(tokens.ravel(), from_pandas=True)
     columns.update(_responses(outcomes))
     columns.update(_read_by(outcomes, n * k))
     if image is not None:
@@ -54,19 +45,16 @@ def to_wide(outcomes: OutcomeCells) -> pa.Table:
     MODEL|scored_by, MODEL|propensity and MODEL|signal.NAME.
     Raises DataError for a model whose name another column of the table has.
     """
-    suffixes = (COST_SUFFIX, DESCRIPTION_SUFFIX, INPUT_SUFFIX, OUTPUT_SUFFIX)
-    of_responses = (f"|{ANSWER}", f"|{FINISH_REASON}", f"|{SCORED_BY}", f"|{PROPENSITY}")
+    suffixes = (COST_SUFFIX, DESCRIPTION_SUFFIX, *(f"|{kind}" for kind in FIELDS))
     for model in outcomes.models:
-        ends = model.endswith(suffixes + of_responses) or f"|{SIGNAL}" in model
+        ends = model.endswith(suffixes) or f"|{SIGNAL}" in model
         if model in RESERVED or ends or is_ignored(model):
             raise DataError(
                 f"{outcomes.name}: model {model!r} cannot be a column of a wide table, the name "
                 "has another meaning there; write layout='long'"
             )
     columns = _query_columns(outcomes)
-    arrays = [("", outcomes.performance), (COST_SUFFIX, outcomes.cost_usd)]
-    arrays += _tokens(outcomes, INPUT_SUFFIX, OUTPUT_SUFFIX)
-    for suffix, array in arrays:
+    for suffix, array in (("", outcomes.performance), (COST_SUFFIX, outcomes.cost_usd)):
         for j, model in enumerate(outcomes.models):
             columns[model + suffix] = pa.array(array[:, j], from_pandas=True)
     for kind, cells in _responses(outcomes):
@@ -91,28 +79,18 @@ def _query_columns(outcomes: OutcomeCells) -> dict[str, pa.Array]:
     return columns
 
 
-def _tokens(outcomes: OutcomeCells, of_input: str, of_output: str) -> list[tuple[str, FloatArray]]:
-    """The tokens that are known, each array beside the name that it has in the file."""
-    named = ((of_input, outcomes.input_tokens), (of_output, outcomes.output_tokens))
-    return [(name, tokens) for name, tokens in named if tokens is not None]
-
-
 def _responses(outcomes: OutcomeCells) -> list[tuple[str, pa.Array]]:
     """All that is known of the responses: the name of each column, and its cells query by query."""
-    known: list[tuple[str, pa.Array]] = []
-    for name, cells in (
-        (ANSWER, outcomes.answers),
-        (FINISH_REASON, outcomes.finish_reasons),
-        (SCORED_BY, outcomes.scored_by),
-    ):
-        if cells is not None:
-            codes = pa.array(cells.codes.ravel(), mask=~cells.is_known.ravel())
-            known.append((name, _texts(cells.values).take(codes)))
-    if outcomes.propensity is not None:
-        known.append((PROPENSITY, pa.array(outcomes.propensity.ravel(), from_pandas=True)))
-    for name, signal in outcomes.signals.items():
-        known.append((SIGNAL + name, pa.array(signal.ravel(), from_pandas=True)))
-    return known
+    cells = {kind: getattr(outcomes, field) for kind, field in FIELDS.items()}
+    cells |= {SIGNAL + name: array for name, array in outcomes.signals.items()}
+    return [(kind, _flat(known)) for kind, known in cells.items() if known is not None]
+
+
+def _flat(cells: TextCells | FloatArray) -> pa.Array:
+    if isinstance(cells, TextCells):
+        codes = pa.array(cells.codes.ravel(), mask=~cells.is_known.ravel())
+        return _texts(cells.values).take(codes)
+    return pa.array(cells.ravel(), from_pandas=True)
 
 
 def _read_by(outcomes: OutcomeCells, n_rows: int) -> dict[str, pa.Array]:

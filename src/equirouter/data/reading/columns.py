@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from equirouter.arrays import FloatArray, IntArray
 from equirouter.errors import DataError
+from equirouter.words import first_of
 
 ID = ("query_id", "sample_id")
 TEXT = ("query", "prompt")
@@ -23,20 +24,23 @@ PERFORMANCE = ("performance", "score")
 COST = ("cost_usd", "cost")
 IMAGE = ("image_path",)
 DESCRIPTION = ("model_description",)
-INPUT_TOKENS = ("input_tokens",)
-OUTPUT_TOKENS = ("output_tokens",)
-ANSWER = "answer"
 ANSWERS_BY = "answers_by"
-FINISH_REASON = "finish_reason"
-SCORED_BY = "scored_by"
-PROPENSITY = "propensity"
+TOKENS = ("input_tokens", "output_tokens")
+ANSWER, FINISH_REASON, PROPENSITY = "answer", "finish_reason", "propensity"
+FIELDS = {
+    **{name: name for name in TOKENS},
+    ANSWER: "answers",
+    FINISH_REASON: "finish_reasons",
+    "scored_by": "scored_by",
+    PROPENSITY: PROPENSITY,
+}
+"""Columns about a response -> fields of Outcomes; in a wide table they stand behind MODEL|, as
+RESPONSE and signals do."""
 SIGNAL = "signal."
-"""Before the name of a signal; these five and RESPONSE stand behind MODEL| in a wide table."""
+"""Before the name of a signal."""
 RESPONSE = "model_response"
 COST_SUFFIX = "|total_cost"
 DESCRIPTION_SUFFIX = "|description"
-INPUT_SUFFIX = "|input_tokens"
-OUTPUT_SUFFIX = "|output_tokens"
 
 # What others call these columns: named in an error, as a guess, and never read.
 _CALLED_ELSEWHERE: dict[tuple[str, ...], tuple[str, ...]] = {
@@ -68,13 +72,8 @@ RESERVED = frozenset(
         *COST,
         *IMAGE,
         *DESCRIPTION,
-        *INPUT_TOKENS,
-        *OUTPUT_TOKENS,
-        ANSWER,
+        *FIELDS,
         ANSWERS_BY,
-        FINISH_REASON,
-        SCORED_BY,
-        PROPENSITY,
         *_IGNORED,
     )
 )
@@ -158,9 +157,7 @@ class RawTable:
 
     def listing(self) -> str:
         """The column names for a message, a dozen at most."""
-        names = [repr(name) for name in self.columns]
-        more = f" and {len(names) - 12} more" if len(names) > 12 else ""
-        return ", ".join(names[:12]) + more
+        return first_of([repr(name) for name in self.columns], 12)
 
     def codes(self, name: str, *, empty_is_text: bool = False) -> tuple[IntArray, list[str]]:
         """A text column as (n_rows,) positions in the list of its distinct values.

@@ -15,14 +15,11 @@ from equirouter.data.reading.columns import (
     DESCRIPTION_SUFFIX,
     ID,
     IMAGE,
-    INPUT_SUFFIX,
-    INPUT_TOKENS,
     MODEL,
-    OUTPUT_SUFFIX,
-    OUTPUT_TOKENS,
     PERFORMANCE,
     TASK,
     TEXT,
+    TOKENS,
     RawTable,
 )
 from equirouter.data.reading.queries import Queries, find_id, first_repeat, queries_of, where
@@ -31,8 +28,6 @@ from equirouter.errors import DataError
 
 MOST_CELLS = 1 << 30
 """Queries times models: 8 GB for each of performance and cost."""
-
-_TOKEN_ENDS = (INPUT_SUFFIX, OUTPUT_SUFFIX)
 
 
 def from_columns(
@@ -65,7 +60,6 @@ def _from_wide(
     queries = queries_of(raw, one_row_each=True)
     performance = [_performance(raw, model, performance_range) for model in models]
     cost_usd = [_cost(raw, model + COST_SUFFIX) for model in models]
-    tokens = _wide_tokens(raw, models)
     number = {model: column for column, model in enumerate(models)}
 
     def place(column: str) -> tuple[IntArray, IntArray]:
@@ -76,24 +70,11 @@ def _from_wide(
     return _outcomes(
         queries,
         models,
-        [np.column_stack(performance), np.column_stack(cost_usd), *tokens],
+        (np.column_stack(performance), np.column_stack(cost_usd)),
         [_wide_description(raw, model) for model in models],
         (name, performance_range, unused),
         response_fields(raw, grid, extractor),
     )
-
-
-def _wide_tokens(raw: RawTable, models: list[str]) -> list[FloatArray]:
-    """Input and output tokens (N, K) of the models that have columns of them; [] if none has."""
-    has = [column.endswith((INPUT_SUFFIX, OUTPUT_SUFFIX)) for column in raw.columns]
-    if not any(has):
-        return []
-    columns_by_end = [[_token_column(raw, model + end) for model in models] for end in _TOKEN_ENDS]
-    return [np.column_stack(columns) for columns in columns_by_end]
-
-
-def _token_column(raw: RawTable, column: str) -> FloatArray:
-    return _token_numbers(raw, column) if column in raw.columns else np.full(raw.n_rows, np.nan)
 
 
 def _wide_description(raw: RawTable, model: str) -> str | None:
@@ -133,11 +114,11 @@ def _wide_models(raw: RawTable) -> tuple[list[str], list[str]]:
                 f"its models are {', '.join(map(repr, models))}"
             )
     for model in models:
-        ends = [end for end in _TOKEN_ENDS if model + end in raw.columns]
-        if len(ends) == 1:
+        sides = [f"{model}|{side}" for side in TOKENS if f"{model}|{side}" in raw.columns]
+        if len(sides) == 1:
             raise DataError(
-                f"{raw.path}: model {model!r} has the column {model + ends[0]!r} alone; tokens are "
-                f"given for both, {INPUT_SUFFIX} and {OUTPUT_SUFFIX}, or for none"
+                f"{raw.path}: model {model!r} has the column {sides[0]!r} alone; tokens are given "
+                f"for both, |{TOKENS[0]} and |{TOKENS[1]}, or for none"
             )
     find_id(raw)  # an id of numbers under another name is no model without a cost
     used = {*models, *costs, *about}
@@ -153,9 +134,9 @@ def _wide_models(raw: RawTable) -> tuple[list[str], list[str]]:
 
 def _is_about_model(column: str) -> bool:
     """Whether a column of a wide table belongs to the model that stands before its last |."""
-    return column.endswith((DESCRIPTION_SUFFIX, *_TOKEN_ENDS)) or bool(
-        "|" in column and columns_of_responses([column.rpartition("|")[2]], None)
-    )
+    _, bar, kind = column.rpartition("|")
+    is_of_responses = bool(bar and columns_of_responses([kind], None))
+    return column.endswith(DESCRIPTION_SUFFIX) or is_of_responses
 
 
 def _from_long(
@@ -186,21 +167,20 @@ def _from_long(
             )
         )
     cells = [_performance(raw, performance_column, performance_range), _cost(raw, cost_column)]
-    tokens = [column for column in (*INPUT_TOKENS, *OUTPUT_TOKENS) if column in raw.columns]
+    tokens = [column for column in TOKENS if column in raw.columns]
     if len(tokens) == 1:
         raise DataError(
             f"{raw.path}: there is a column {tokens[0]!r} alone; tokens are given for both, "
-            f"{INPUT_TOKENS[0]} and {OUTPUT_TOKENS[0]}, or for none"
+            f"{' and '.join(TOKENS)}, or for none"
         )
-    cells += [_token_numbers(raw, column) for column in tokens]
-    arrays = [np.full((len(queries.ids), len(models)), np.nan) for _ in cells]
+    arrays = tuple(np.full((len(queries.ids), len(models)), np.nan) for _ in cells)
     for array, numbers in zip(arrays, cells, strict=True):
         array[queries.of_row, of_model] = numbers
     column = raw.find(DESCRIPTION)
     described = None if column is None else raw.text_per_owner(column, of_model, models)
     about_query = (*ID, *TEXT, *TASK, *IMAGE, ANSWERS_BY)
     responses = columns_of_responses([*raw.columns], None)
-    known = {*about_query, *DESCRIPTION, *tokens, model_column, performance_column, cost_column}
+    known = {*about_query, *DESCRIPTION, model_column, performance_column, cost_column}
     known.update(*responses.values())
     about = (name, performance_range, [column for column in raw.columns if column not in known])
     grid = Grid(arrays[0].shape, responses, lambda _: (queries.of_row, of_model))
@@ -221,15 +201,12 @@ def _check_size(raw: RawTable, model_column: str, n_queries: int, n_models: int)
 def _outcomes(
     queries: Queries,
     models: list[str],
-    arrays: list[FloatArray],
+    arrays: tuple[FloatArray, ...],
     described: list[str | None] | None,
     about: tuple[str, tuple[float, float], list[str]],
     responses: dict[str, Any],
 ) -> Outcomes:
-    """arrays: performance and cost (N, K), and input and output tokens where they are known.
-
-    responses: the fields about them.
-    """
+    """arrays: performance and cost (N, K). responses: the fields about them."""
     name, performance_range, unused = about
     note = f"columns that are not used: {', '.join(map(repr, unused))}"
     return Outcomes(
@@ -239,8 +216,6 @@ def _outcomes(
         models=tuple(models),
         performance=arrays[0],
         cost_usd=arrays[1],
-        input_tokens=arrays[2] if len(arrays) > 2 else None,
-        output_tokens=arrays[3] if len(arrays) > 2 else None,
         image_paths=queries.image_paths,
         name=name,
         performance_range=performance_range,
@@ -261,9 +236,4 @@ def _performance(raw: RawTable, column: str, performance_range: tuple[float, flo
 
 def _cost(raw: RawTable, column: str) -> FloatArray:
     expected = "expected USD of one call, finite and not negative, or nothing where it is not known"
-    return raw.numbers(column, low=0.0, high=np.inf, expected=expected)
-
-
-def _token_numbers(raw: RawTable, column: str) -> FloatArray:
-    expected = "expected a number of tokens, or nothing where it is not known"
     return raw.numbers(column, low=0.0, high=np.inf, expected=expected)

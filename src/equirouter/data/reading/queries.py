@@ -14,11 +14,10 @@ from equirouter.words import number_of
 class Queries:
     """Which query each row of a file belongs to, and what is said about the queries.
 
-    of_row: (n_rows,). first_row: (N,), the row in which a query first occurs.
+    of_row: (n_rows,).
     """
 
     of_row: IntArray
-    first_row: IntArray
     ids: tuple[str, ...]
     texts: tuple[str, ...]
     tasks: tuple[str, ...]
@@ -59,7 +58,6 @@ def queries_of(raw: RawTable, *, one_row_each: bool) -> Queries:
     notes += [note] if note else []
     return Queries(
         of_row=of_row,
-        first_row=first_row,
         ids=tuple(query_ids),
         texts=tuple(texts[code] for code in text_codes[first_row]),
         tasks=tasks,

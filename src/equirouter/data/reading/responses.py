@@ -9,21 +9,28 @@ from numpy.typing import NDArray
 
 from equirouter.answers import Extractor, make_extractor
 from equirouter.arrays import FloatArray, IntArray
+from equirouter.data.cells import TextCells
 from equirouter.data.reading.columns import (
     ANSWER,
     ANSWERS_BY,
-    FINISH_REASON,
+    FIELDS,
     PROPENSITY,
     RESPONSE,
-    SCORED_BY,
     SIGNAL,
+    TOKENS,
     RawTable,
+    join_prompt_lists,
 )
-from equirouter.data.reading.columns import join_prompt_lists as join_lists
-from equirouter.data.text_cells import TextCells
 from equirouter.errors import ConfigError, DataError
 
-_KINDS = (ANSWER, FINISH_REASON, RESPONSE, SCORED_BY, PROPENSITY)
+_SCALES = {
+    **dict.fromkeys(
+        TOKENS, (0.0, np.inf, "expected a number of tokens, or nothing where it is not known")
+    ),
+    PROPENSITY: (0.0, 1.0, "expected a probability from 0 to 1, or nothing"),
+}
+"""Of columns of numbers: least, most, and what is expected."""
+_OF_SIGNALS = (-np.inf, np.inf, "expected a finite number, or nothing")
 
 
 @dataclass(frozen=True)
@@ -48,7 +55,7 @@ def columns_of_responses(columns: Sequence[str], models: Sequence[str] | None) -
     known = None if models is None else set(models)
     for column in columns:
         model, _, kind = column.rpartition("|") if known is not None else ("", "", column)
-        is_kind = kind in _KINDS or kind.startswith(SIGNAL)
+        is_kind = kind in FIELDS or kind == RESPONSE or kind.startswith(SIGNAL)
         if is_kind and (known is None or model in known):
             kinds.setdefault(kind, []).append(column)
     return kinds
@@ -61,18 +68,9 @@ def response_fields(raw: RawTable, grid: Grid, extractor: Extractor | None) -> d
     instead, they are said to be this one's, whatever the file says. Raises DataError where it holds
     neither, or both, or names an extractor that there is not.
     """
-    signals = {
-        kind.removeprefix(SIGNAL): _numbers(raw, grid, kind)
-        for kind in grid.columns
-        if kind.startswith(SIGNAL)
-    }
-    fields: dict[str, Any] = {
-        "answers": _texts(raw, grid, ANSWER, None),
-        "finish_reasons": _texts(raw, grid, FINISH_REASON, None),
-        "scored_by": _texts(raw, grid, SCORED_BY, None),
-        "propensity": None if PROPENSITY not in grid.columns else _numbers(raw, grid, PROPENSITY),
-        "signals": signals,
-    }
+    signals = (kind for kind in grid.columns if kind.startswith(SIGNAL))
+    fields: dict[str, Any] = {field: _cells(raw, grid, kind) for kind, field in FIELDS.items()}
+    fields["signals"] = {kind.removeprefix(SIGNAL): _cells(raw, grid, kind) for kind in signals}
     if extractor is None:
         return {**fields, "answers_by": _read_by(raw) if ANSWER in grid.columns else None}
     if RESPONSE not in grid.columns:
@@ -88,7 +86,7 @@ def response_fields(raw: RawTable, grid: Grid, extractor: Extractor | None) -> d
             f"{raw.path}: there are answers ({grid.columns[ANSWER][0]!r}) and responses to read "
             "answers from; leave the column of answers out, or ask for no extractor"
         )
-    answers = _texts(raw, grid, RESPONSE, extractor)
+    answers = _cells(raw, grid, RESPONSE, extractor)
     return {**fields, "answers": answers, "answers_by": extractor.name}
 
 
@@ -115,28 +113,28 @@ def _read_by(raw: RawTable) -> str | None:
     return None
 
 
-def _texts(raw: RawTable, grid: Grid, kind: str, extractor: Extractor | None) -> TextCells | None:
-    if kind not in grid.columns:
+def _cells(
+    raw: RawTable, grid: Grid, kind: str, extractor: Extractor | None = None
+) -> TextCells | FloatArray | None:
+    """The (N, K) cells of a kind of column, None where the file has none."""
+    columns = grid.columns.get(kind)
+    if columns is None:
         return None
+    if kind in _SCALES or kind.startswith(SIGNAL):
+        low, high, expected = _SCALES.get(kind, _OF_SIGNALS)
+        numbers = np.full(grid.shape, np.nan)
+        for column in columns:
+            cells = raw.numbers(column, low=low, high=high, expected=expected)
+            numbers[grid.place(column)] = cells
+        return numbers
     table: NDArray[np.object_] = np.full(grid.shape, None, dtype=object)
-    for column in grid.columns[kind]:
-        cells = raw.optional_texts(column)
-        table[grid.place(column)] = cells if extractor is None else _extracted(cells, extractor)
+    for column in columns:
+        texts = raw.optional_texts(column)
+        table[grid.place(column)] = texts if extractor is None else _extracted(texts, extractor)
     return TextCells.of(table.tolist())
 
 
 def _extracted(cells: list[str | None], extractor: Extractor) -> list[str | None]:
     """The answer of each response; RouterBench writes a response as a list of one string."""
-    plain = iter(join_lists([cell for cell in cells if cell])[0])
+    plain = iter(join_prompt_lists([cell for cell in cells if cell])[0])
     return [None if cell is None else extractor(next(plain) if cell else "") for cell in cells]
-
-
-def _numbers(raw: RawTable, grid: Grid, kind: str) -> FloatArray:
-    table = np.full(grid.shape, np.nan)
-    low, high, expected = -np.inf, np.inf, "expected a finite number, or nothing"
-    if kind == PROPENSITY:
-        low, high, expected = 0.0, 1.0, "expected a probability from 0 to 1, or nothing"
-    for column in grid.columns[kind]:
-        numbers = raw.numbers(column, low=low, high=high, expected=expected)
-        table[grid.place(column)] = numbers
-    return table

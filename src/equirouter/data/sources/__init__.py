@@ -1,7 +1,6 @@
 """Data sets by name: two simulations, and published benchmarks from the hub or a local copy.
 
-base.py         Dataset: a name that gives a table
-by_name.py       NAME[:key=value ...] -> Dataset
+by_name.py      Dataset, a name that gives a table; NAME[:key=value ...] -> Dataset
 routerbench.py, mmrbench.py, mixinstruct.py, llmrouterbench.py, routereval.py: a benchmark each
 zeroeval.py, alpacaeval.py, mathv.py: answers that a repository publishes, graded and priced here
 clones.py       files of a local clone; priced_outcomes: answers -> a table

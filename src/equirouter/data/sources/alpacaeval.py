@@ -12,16 +12,16 @@ from pathlib import Path
 
 from equirouter.cost.prices import estimated_tokens
 from equirouter.data.outcomes import Outcomes
-from equirouter.data.sources.by_name import check_choice, with_note_on_missing
+from equirouter.data.sources.by_name import check_choice
 from equirouter.data.sources.clones import (
     CloneAnswer,
     CloneQuery,
     clone_at,
     field,
     priced_outcomes,
+    read_each,
     read_rows,
 )
-from equirouter.data.sources.hub import HubFile
 from equirouter.errors import DataError
 from equirouter.progress import Progress, silent
 
@@ -39,7 +39,6 @@ class AlpacaEval:
     """
 
     description = "AlpacaEval: 805 instructions, a judge's preference, by model, from a clone"
-    files: tuple[HubFile, ...] = ()
 
     def __init__(self, *, judge: str = "gpt4-turbo") -> None:
         self.judge = check_choice("judge", judge, tuple(_FOLDERS))
@@ -63,15 +62,10 @@ class AlpacaEval:
                 f"{folder}: there is no MODEL/{_FOLDERS[self.judge]}/annotations.json in it"
             )
         questions: dict[str, CloneQuery] = {}
-        answers: dict[str, dict[str, CloneAnswer]] = {}
-        for done, file in enumerate(files):
-            progress("read annotations", done, len(files))
-            answers[file.parents[1].name] = _answers(file, questions)
-        progress("read annotations", len(files), len(files))
+        by_model = {file.parents[1].name: file for file in files}
+        answers = read_each(by_model, _answers, questions, progress)
         base_names = {model: _STYLE.sub("", model) for model in answers}
-        return with_note_on_missing(
-            priced_outcomes(self.name, questions, answers, price_names=base_names)
-        )
+        return priced_outcomes(self.name, questions, answers, price_names=base_names)
 
 
 def _answers(path: Path, questions: dict[str, CloneQuery]) -> dict[str, CloneAnswer]:

@@ -1,19 +1,41 @@
-"""From what a user types to a data set: NAME[:key=value ...]."""
+"""The contract of a data set, and from what a user types to one: NAME[:key=value ...]."""
 
 import inspect
 import re
 from dataclasses import replace
-from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from equirouter.data.outcomes import Outcomes
-from equirouter.data.sources.base import Dataset
 from equirouter.errors import ConfigError
 from equirouter.extras import Need
 from equirouter.progress import Progress, silent
 from equirouter.registry import DATASETS, setting_value
-from equirouter.words import number_of
+from equirouter.words import did_you_mean, number_of
+
+
+@runtime_checkable
+class Dataset(Protocol):
+    """A class registered in registry.DATASETS, made with keyword arguments that all have defaults.
+
+    They are the settings that a user writes as NAME:key=value (make_dataset), except path.
+    """
+
+    @property
+    def name(self) -> str:
+        """The name that a user types."""
+
+    @property
+    def description(self) -> str:
+        """One line: what it holds, how large it is, where it comes from."""
+
+    def load(self, path: Path | None = None, *, progress: Progress = silent) -> Outcomes:
+        """The outcomes table, from a local copy if path is given.
+
+        Raises DataError for a copy that is not what it should be, DownloadError when the files can
+        not be fetched.
+        """
+
 
 _NEXT_SETTING = re.compile(r":(?=[a-z_]+=)")  # so that a path may hold a colon, as in C:\data
 
@@ -39,7 +61,8 @@ def make_dataset(spec: str) -> tuple[Dataset, Path | None]:
         key, _, text = part.partition("=")
         if key not in known:
             raise ConfigError(
-                f"{name} has no setting {key!r}: {_hint(key, known)}known: {', '.join(known)}"
+                f"{name} has no setting {key!r}: {did_you_mean(key, known)}known: "
+                f"{', '.join(known)}"
             )
         if key == "path":
             path = _path(text)
@@ -79,13 +102,8 @@ def check_choice(setting: str, value: object, known: tuple[str, ...]) -> str:
     """The value if it is one of those known. Raises ConfigError, with the nearest one, if not."""
     if isinstance(value, str) and value in known:
         return value
-    hint = _hint(str(value), list(known))
+    hint = did_you_mean(str(value), known)
     raise ConfigError(f"{setting} is {value!r}: {hint}known: {', '.join(known)}")
-
-
-def _hint(text: str, known: list[str]) -> str:
-    near = get_close_matches(text, known, n=1)
-    return f"did you mean {near[0]!r}? " if near else ""
 
 
 def _path(text: str) -> Path:

@@ -1,7 +1,7 @@
 """Benchmarks that publish answers in a repository: the files of a local clone, and one table."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -11,7 +11,9 @@ import numpy as np
 from equirouter.cost.prices import costs_usd
 from equirouter.cost.published_prices import published_price
 from equirouter.data.outcomes import Outcomes
+from equirouter.data.sources.by_name import with_note_on_missing
 from equirouter.errors import DataError
+from equirouter.progress import Progress
 from equirouter.words import number_of
 
 
@@ -62,6 +64,21 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
+def read_each(
+    files: Mapping[str, Path],
+    read: Callable[[Path, dict[str, CloneQuery]], dict[str, CloneAnswer]],
+    questions: dict[str, CloneQuery],
+    progress: Progress,
+) -> dict[str, dict[str, CloneAnswer]]:
+    """Model -> the answers in its file. read: gives them, and may add to the questions."""
+    answers = {}
+    for done, (model, file) in enumerate(files.items()):
+        progress("read answers", done, len(files))
+        answers[model] = read(file, questions)
+    progress("read answers", len(files), len(files))
+    return answers
+
+
 def field(path: Path, number: int, row: Mapping[str, Any], name: str, kind: Any) -> Any:  # noqa: ANN401
     """A field of a row. Raises DataError that names file, row (from 1) and field if it is amiss."""
     value = row.get(name)
@@ -106,7 +123,7 @@ def priced_outcomes(
     )
     left = [model for model in prices if model not in models]
     images = tuple(question.image for question in questions.values())
-    return Outcomes(
+    table = Outcomes(
         query_ids=tuple(questions),
         texts=tuple(question.text for question in questions.values()),
         tasks=tuple(question.task for question in questions.values()),
@@ -124,3 +141,4 @@ def priced_outcomes(
             *([f"left out, no price is known: {', '.join(left)}"] if left else []),
         ),
     )
+    return with_note_on_missing(table)

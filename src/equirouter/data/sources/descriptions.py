@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from equirouter.data.outcomes import Outcomes
+from equirouter.words import first_of
 
 _MIXTRAL = (
     "Mixtral 8x7B Instruct is a chat model of Mistral AI, released in December 2023 with open "
@@ -93,8 +94,6 @@ DESCRIPTIONS: Mapping[str, str] = MappingProxyType(
 )
 """By the names that RouterBench and RouteLLM give the models."""
 
-_MOST_NAMED = 5
-
 
 def model_texts(outcomes: Outcomes) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The text (K,) that stands for each model, and notes for the user on what is missing.
@@ -110,10 +109,8 @@ def model_texts(outcomes: Outcomes) -> tuple[tuple[str, ...], tuple[str, ...]]:
     texts = tuple(text or model for model, text in zip(outcomes.models, known, strict=True))
     if not unknown:
         return texts, ()
-    more = f" and {len(unknown) - _MOST_NAMED} more" if len(unknown) > _MOST_NAMED else ""
-    named = ", ".join(map(repr, unknown[:_MOST_NAMED])) + more
     note = (
-        f"no description of {named}: routers that read descriptions read the name instead; give "
-        "one in a column model_description"
+        f"no description of {first_of([*map(repr, unknown)])}: routers that read descriptions read "
+        "the name instead; give one in a column model_description"
     )
     return texts, (note,)

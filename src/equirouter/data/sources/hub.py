@@ -13,6 +13,8 @@ from equirouter.errors import DownloadError
 from equirouter.output import atomic_write, cache_dir, make_folder
 from equirouter.progress import Progress, silent
 
+_RECORD = "lock.json"
+
 
 @dataclass(frozen=True)
 class HubFile:
@@ -41,23 +43,21 @@ class HubFile:
 def fetch(
     file: HubFile,
     *,
-    offline: bool = False,
-    endpoint: str | None = None,
     progress: Progress = silent,
 ) -> Path:
     """The file in the cache folder, downloaded if it is not there yet, its SHA-256 checked.
 
-    A download that was cut off goes on where it stopped. offline: never ask the network; the same
-    as HF_HUB_OFFLINE=1. endpoint: another server than huggingface.co, also set by HF_ENDPOINT.
-    progress: in bytes, of the download and of the check.
+    A download that was cut off goes on where it stopped. With HF_HUB_OFFLINE=1 nobody is asked;
+    HF_ENDPOINT names another server than huggingface.co. progress: in bytes, of the download and of
+    the check.
     Raises DownloadError when the file cannot be had, or is not the one that was promised or
     recorded, with the way out.
     """
-    path = _cached(file)
-    if path is None:
-        path = _download(file, offline, endpoint, progress)
-    digest = _sha256(path, progress)
     record = _read_record(file)
+    path = _folder(file) / record["path"] if record else None
+    if path is None or not path.is_file():
+        path = _download(file, progress)
+    digest = _sha256(path, progress)
     promised = file.sha256 or (record["sha256"] if record else None)
     if promised is not None and digest != promised:
         raise DownloadError(
@@ -75,12 +75,8 @@ def _folder(file: HubFile) -> Path:
     return cache_dir() / "hub" / name
 
 
-def _record_path(file: HubFile) -> Path:
-    return _folder(file) / "lock.json"
-
-
 def _read_record(file: HubFile) -> dict[str, str] | None:
-    path = _record_path(file)
+    path = _folder(file) / _RECORD
     if not path.is_file():
         return None
     try:
@@ -101,22 +97,12 @@ def _write_record(file: HubFile, path: Path, sha256: str) -> None:
         "sha256": sha256,
         "path": path.relative_to(_folder(file)).as_posix(),
     }
-    with atomic_write(_record_path(file), "w") as stream:
+    with atomic_write(_folder(file) / _RECORD, "w") as stream:
         json.dump(record, stream, indent=2)
 
 
-def _cached(file: HubFile) -> Path | None:
-    record = _read_record(file)
-    if record is None:
-        return None
-    path = _folder(file) / record["path"]
-    return path if path.is_file() else None
-
-
-def _download(file: HubFile, offline: bool, endpoint: str | None, progress: Progress) -> Path:
-    if offline:
-        raise DownloadError(f"{file.filename} of {file.repo} is not in the cache. {_way_out(file)}")
-    address = endpoint or hub_address()
+def _download(file: HubFile, progress: Progress) -> Path:
+    address = hub_address()
     reason = why_unreachable(address)
     if reason is not None:
         raise DownloadError(

@@ -49,6 +49,7 @@ class LLMRouterBench:
     """
 
     description = "LLMRouterBench: 12,446 queries of 10 benchmarks for 13 models, or 20 open models"
+    files = (_FILE,)
 
     def __init__(self, *, pool: str = "flagship") -> None:
         self.pool = check_choice("pool", pool, POOLS)
@@ -57,11 +58,6 @@ class LLMRouterBench:
     def name(self) -> str:
         """The name, and the pool if it is not the default."""
         return "llmrouterbench" if self.pool == "flagship" else f"llmrouterbench-{self.pool}"
-
-    @property
-    def files(self) -> tuple[HubFile, ...]:
-        """The archive, which holds both pools."""
-        return (_FILE,)
 
     def load(self, path: Path | None = None, *, progress: Progress = silent) -> Outcomes:
         """The outcomes table, from the hub or from a copy: the archive, or the folder it makes.
@@ -76,7 +72,7 @@ class LLMRouterBench:
         no query has every model; DownloadError.
         """
         if path is None:
-            path = fetch(_FILE, progress=progress)
+            path = fetch(self.files[0], progress=progress)
         results = _Results(self.pool)
         for number, member in enumerate(members(path, ".json", results.may_hold), start=1):
             results.add(member)

@@ -9,16 +9,15 @@ from pathlib import Path
 
 from equirouter.cost.prices import estimated_tokens
 from equirouter.data.outcomes import Outcomes
-from equirouter.data.sources.by_name import with_note_on_missing
 from equirouter.data.sources.clones import (
     CloneAnswer,
     CloneQuery,
     clone_at,
     field,
     priced_outcomes,
+    read_each,
     read_rows,
 )
-from equirouter.data.sources.hub import HubFile
 from equirouter.errors import DataError
 from equirouter.progress import Progress, silent
 
@@ -32,7 +31,6 @@ class MathVision:
 
     name = "mathv"
     description = "MATH-Vision: 3,040 questions about pictures, 13 models, from a clone"
-    files: tuple[HubFile, ...] = ()
 
     def load(self, path: Path | None = None, *, progress: Progress = silent) -> Outcomes:
         """The outcomes table of a clone: every priced model that was shown the pictures.
@@ -41,17 +39,13 @@ class MathVision:
         """
         clone = clone_at(path, self.name, _REPOSITORY, "outputs")
         questions = _questions(clone)
-        files = [
-            file
+        files = {
+            file.stem: file
             for file in sorted((clone / "outputs").rglob("*.jsonl"))
             if not any(word in file.stem for word in _BLIND)
-        ]
-        answers: dict[str, dict[str, CloneAnswer]] = {}
-        for done, file in enumerate(files):
-            progress("read answers", done, len(files))
-            answers[file.stem] = _answers(file, questions)
-        progress("read answers", len(files), len(files))
-        table = priced_outcomes(
+        }
+        answers = read_each(files, _answers, questions, progress)
+        return priced_outcomes(
             self.name,
             questions,
             answers,
@@ -59,7 +53,6 @@ class MathVision:
             notes=(f"a picture is taken as {_IMAGE_TOKENS} tokens",),
             image_root=clone.absolute(),
         )
-        return with_note_on_missing(table)
 
 
 def _questions(clone: Path) -> dict[str, CloneQuery]:

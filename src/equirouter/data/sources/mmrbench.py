@@ -24,6 +24,7 @@ from equirouter.data.sources.by_name import with_note_on_missing
 from equirouter.data.sources.hub import HubFile, fetch
 from equirouter.errors import ConfigError, DataError
 from equirouter.progress import Progress, silent
+from equirouter.words import first_of
 
 _REPO = "gh0stHunter/MMR-Bench"
 _COMMIT = "b2619d8389935171022f0a7e8bee45f80ca249dd"
@@ -63,16 +64,12 @@ class MMRBench:
 
     name = "mmr-bench"
     description = "MMR-Bench, questions about images: 7 tasks, 10 models, with the images"
+    files = (_TABLE, _IMAGES)
 
     def __init__(self, *, images: bool = True) -> None:
         if not isinstance(images, bool):
             raise ConfigError(f"images is {images!r}: expected true or false")
         self.images = images
-
-    @property
-    def files(self) -> tuple[HubFile, ...]:
-        """The table, and the images if they are wanted."""
-        return (_TABLE, _IMAGES) if self.images else (_TABLE,)
 
     def load(self, path: Path | None = None, *, progress: Progress = silent) -> Outcomes:
         """The outcomes table, from the hub or from a copy: the folder, or the CSV file in it.
@@ -85,10 +82,10 @@ class MMRBench:
         Raises DataError for columns, rows or images that are not as they should be, DownloadError.
         """
         if path is None:
-            table = fetch(_TABLE, progress=progress)
+            table = fetch(self.files[0], progress=progress)
             folder = table.parent
             if self.images:
-                archive = fetch(_IMAGES, progress=progress)
+                archive = fetch(self.files[1], progress=progress)
                 folder = unpack_tar(archive, archive.with_name("images"))
         else:
             table = _find_table(path)
@@ -199,10 +196,9 @@ def _image_paths(folder: Path, queries: Sequence[_Query]) -> tuple[str, ...]:
         if file_name is None:
             missing.append(str(folder / image))
     if missing:
-        others = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
         raise DataError(
             f"{folder}: {len(missing)} of {len(queries)} images are missing: "
-            f"{', '.join(missing[:5])}{others} (also looked for {', '.join(_SUFFIXES[1:])}); "
+            f"{first_of(missing)} (also looked for {', '.join(_SUFFIXES[1:])}); "
             "unpack images.tar.gz there, or read the questions alone: mmr-bench:images=false"
         )
     return tuple(paths)

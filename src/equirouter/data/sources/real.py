@@ -19,7 +19,6 @@ from equirouter.cost.published_prices import published_price
 from equirouter.data.cells import NO_TEXT
 from equirouter.data.outcomes import Outcomes
 from equirouter.data.repeats import count_repeated, equal_queries
-from equirouter.data.sources.hub import HubFile
 from equirouter.errors import ConfigError, DataError
 from equirouter.output import atomic_write
 from equirouter.progress import Progress, silent
@@ -35,7 +34,6 @@ class Real:
 
     name = "real"
     description = "ZeroEval as numbers: 2,840 queries of 3 kinds, 29 models; nothing to download"
-    files: tuple[HubFile, ...] = ()
     is_encoded = True
 
     def load(self, path: Path | None = None, *, progress: Progress = silent) -> Outcomes:  # noqa: ARG002  # quick

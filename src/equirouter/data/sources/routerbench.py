@@ -27,7 +27,7 @@ class _RouterBench:
 
     name: ClassVar[str]
     description: ClassVar[str]
-    files: ClassVar[tuple[HubFile, ...]]
+    files: ClassVar[tuple[HubFile]]
 
     def __init__(self, *, answers_by: str | None = None) -> None:
         """answers_by: the extractor that reads answers out of the responses, see read_table."""
@@ -39,7 +39,7 @@ class _RouterBench:
         path may be the folder that holds the pickle. Rows with missing values stay, as NaN.
         Raises DataError for a file that is not such a table, DownloadError when it cannot be had.
         """
-        file = self.files[0]
+        (file,) = self.files
         if path is None:
             path = fetch(file, progress=progress)
         elif path.is_dir():

@@ -60,6 +60,7 @@ class RouterEval:
     """
 
     description = "RouterEval: 12 leaderboard benchmarks, 3 to 1,000 models (8,500 in a local copy)"
+    files = (_FILE,)
 
     def __init__(
         self,
@@ -83,11 +84,6 @@ class RouterEval:
         changed = [str(getattr(self, k)) for k, v in defaults.items() if getattr(self, k) != v]
         return "-".join(["routereval", *changed])
 
-    @property
-    def files(self) -> tuple[HubFile, ...]:
-        """The archive of the ready-made candidate groups."""
-        return (_FILE,)
-
     def load(self, path: Path | None = None, *, progress: Progress = silent) -> Outcomes:
         """The outcomes table, from the hub or from a copy: the zip, its folder, or one .pkl of it.
 
@@ -104,7 +100,7 @@ class RouterEval:
                     "leaderboard_prompt from the hub and give their folder, "
                     "routereval:size=all:path=FOLDER"
                 )
-            path = fetch(_FILE, progress=progress)
+            path = fetch(self.files[0], progress=progress)
         read = self._leaderboard if self.size == "all" else self._groups
         return self._outcomes(path, list(read(path, progress)))
 

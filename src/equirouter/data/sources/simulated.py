@@ -71,7 +71,6 @@ class Simulated:
 
     name = "simulated"
     description = "made-up queries of 8 task families, 11 models simulated after RouterBench"
-    files = ()
     fewest = 80
     shares: ClassVar = {task: profile.share for task, profile in PROFILES.items()}
 

@@ -13,7 +13,6 @@ from pathlib import Path
 
 from equirouter.cost.prices import estimated_tokens
 from equirouter.data.outcomes import Outcomes
-from equirouter.data.sources.by_name import with_note_on_missing
 from equirouter.data.sources.clones import (
     CloneAnswer,
     CloneQuery,
@@ -22,7 +21,6 @@ from equirouter.data.sources.clones import (
     priced_outcomes,
     read_rows,
 )
-from equirouter.data.sources.hub import HubFile
 from equirouter.errors import DataError
 from equirouter.progress import Progress, silent
 
@@ -45,7 +43,6 @@ class ZeroEval:
 
     name = "zeroeval"
     description = "ZeroEval: 2,840 questions (sums, code, mathematics), 29 models, from a clone"
-    files: tuple[HubFile, ...] = ()
 
     def load(self, path: Path | None = None, *, progress: Progress = silent) -> Outcomes:
         """The outcomes table of a clone: every priced model with a file of each of the three tasks.
@@ -64,7 +61,7 @@ class ZeroEval:
         progress("read answers", len(models), len(models))
         some = sorted(set.union(*map(set, files.values())) - set(models))
         notes = [f"left out, without a file of every task: {', '.join(some)}"] if some else []
-        return with_note_on_missing(priced_outcomes(self.name, questions, answers, notes=notes))
+        return priced_outcomes(self.name, questions, answers, notes=notes)
 
 
 def _files(folder: Path) -> dict[str, Path]:

@@ -1,7 +1,6 @@
 """Graders, one per file; another package joins by an entry point in `equirouter.graders`.
 
-base.py         Grader, EachGrader: the contract, and what is graded
-grader_spec.py  from what a user types to a grader
+base.py         Grader, EachGrader: the contract, what is graded, and make_grader
 exact.py        equal to the reference
 choice.py       the letter of the reference
 number.py       the number of the reference
@@ -18,7 +17,6 @@ verdicts.py     asks until the answer can be read
 compare.py      a model, against the answer of one model
 """
 
-from equirouter.labelling.graders.base import Case, EachGrader, Grade, Grader
-from equirouter.labelling.graders.grader_spec import make_grader
+from equirouter.labelling.graders.base import Case, EachGrader, Grade, Grader, make_grader
 
 __all__ = ["Case", "EachGrader", "Grade", "Grader", "make_grader"]

@@ -1,13 +1,16 @@
 """Graders: a score from 0 to 1 for an answer, or that nobody can say."""
 
 import json
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Protocol
 
+from equirouter.checks.check_spec import made_from_spec
 from equirouter.errors import DataError
 from equirouter.progress import Progress, silent
+from equirouter.registry import GRADERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,3 +151,22 @@ def require_models(surroundings: Surroundings, name: str) -> Models:
             "gateway.toml (--config)"
         )
     return surroundings.models
+
+
+def make_grader(spec: str, **settings: Any) -> Grader:  # noqa: ANN401
+    """A grader, for example "exact" or "number:tolerance=0.01".
+
+    Values are JSON, or texts as they stand. settings: count more than the spec's. Raises
+    UnknownNameError and ConfigError, which name the part that is wrong and the known ones.
+
+    >>> make_grader("number:tolerance=0.01").tolerance
+    0.01
+    """
+    grader: Grader = made_from_spec(GRADERS, spec, settings)
+    return grader
+
+
+def split_specs(text: str) -> list[str]:
+    """The specs in a list with commas; a comma in a setting belongs to it."""
+    names = "|".join(map(re.escape, GRADERS.names()))
+    return [part.strip() for part in re.split(rf",(?=\s*(?:{names})(?:[:,]|\s*$))", text)]

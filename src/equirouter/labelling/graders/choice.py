@@ -15,10 +15,7 @@ class ChoiceGrader(EachGrader):
 
     needs_reference = True
 
-    @property
-    def answers_by(self) -> str:
-        """The letter."""
-        return "choice"
+    answers_by = "choice"
 
     def one(self, case: Case) -> Grade:
         """Compare the letters. Raises DataError for a reference without one."""

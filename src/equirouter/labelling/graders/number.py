@@ -21,10 +21,7 @@ class NumberGrader(EachGrader):
     tolerance: Annotated[float, Field(ge=0, le=1)] = 1e-6
     """How far it may be off, as a share of the reference."""
 
-    @property
-    def answers_by(self) -> str:
-        """The last number."""
-        return "number"
+    answers_by = "number"
 
     def one(self, case: Case) -> Grade:
         """Compare the numbers. Raises DataError for a reference without one."""

@@ -18,8 +18,7 @@ from equirouter.data.logs.recognise import format_of, known_formats
 from equirouter.data.logs.sources import files_of, records_of
 from equirouter.data.query_table import AskedQuery, write_queries
 from equirouter.errors import ConfigError, DataError, UnknownNameError
-from equirouter.labelling.intake.alike import AlikeTexts
-from equirouter.labelling.intake.folding import Folded, key_of, last_turn
+from equirouter.labelling.intake.alike import AlikeTexts, Folded, key_of, last_turn
 from equirouter.labelling.intake.redaction import Redactor
 from equirouter.labelling.intake.sampling import clustered, drawn
 from equirouter.labelling.intake.summary import LogSummary

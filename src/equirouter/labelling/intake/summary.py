@@ -1,16 +1,17 @@
 """A log in figures: counted while it is read, said as a document or as lines."""
 
+import unicodedata
 from array import array
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from equirouter.data.logs.base import LoggedRequest
 from equirouter.labelling.intake.alike import ALIKE, said_rule
-from equirouter.labelling.intake.writing_systems import writing_system
 from equirouter.words import number_of
 
 _SHOWN = 12
@@ -146,3 +147,28 @@ class LogSummary:
 
 def _day(moment: float | None) -> str:
     return "" if moment is None else datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d %H:%M")
+
+
+_LOOKED_AT = 400
+_NAMED = {"CJK": "Han", "HIRAGANA": "Japanese", "KATAKANA": "Japanese", "HANGUL": "Hangul"}
+
+
+def writing_system(text: str) -> str:
+    """That of most letters at the beginning of a text: "Latin", "Cyrillic", "Han", ...
+
+    Kana make a text Japanese, whatever else is in it; "none" has no letters. English and German are
+    both Latin.
+    """
+    counts = Counter(filter(None, map(_of_letter, text[:_LOOKED_AT])))
+    if "Japanese" in counts:
+        return "Japanese"
+    return counts.most_common(1)[0][0] if counts else "none"
+
+
+@lru_cache(maxsize=4096)
+def _of_letter(letter: str) -> str | None:
+    """The first word of a letter's name in Unicode, which is its writing system."""
+    if not letter.isalpha():
+        return None
+    word = unicodedata.name(letter, "").split(" ")[0]
+    return _NAMED.get(word, word.capitalize()) or None

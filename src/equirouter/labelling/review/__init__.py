@@ -2,7 +2,6 @@
 
 choosing.py   which queries are shown, and with which probability
 page.py       the page's server: 127.0.0.1 only, with a token
-correcting.py labels against the scores of a grader: means with honest intervals
-people.py     two people's labels: how far they agree
+correcting.py labels of several people, and against the scores of a grader
 static/       the page
 """

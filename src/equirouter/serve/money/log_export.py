@@ -13,8 +13,8 @@ import sqlalchemy as sa
 
 from equirouter.arrays import FloatArray
 from equirouter.conversation import Scope, read_scope
+from equirouter.data.cells import TextCells
 from equirouter.data.outcomes import Outcomes
-from equirouter.data.text_cells import TextCells
 from equirouter.errors import DataError
 from equirouter.serve.money.rating_shares import Capped, capped_keys, counting
 from equirouter.serve.money.store.log_columns import attempts_of
