@@ -1,5 +1,6 @@
 """Metrics: what a request adds, labels that stay bounded, several workers in one answer."""
 
+import asyncio
 import shutil
 import subprocess
 import sys
@@ -94,6 +95,38 @@ def test_keys_are_labels_only_when_asked() -> None:
     plain = made_metrics()
     plain.observe(made_record())
     assert b"key-7" not in plain.render()[0]
+
+
+def test_requests_are_counted_without_being_asked_for() -> None:
+    metrics = made_metrics()
+    read = metrics.registry.get_sample_value  # which counts nothing
+
+    async def kept() -> None:
+        keeping = asyncio.create_task(metrics.keep())
+        for _ in range(3):
+            metrics.observe(made_record())
+        metrics.in_flight(4)
+        async with asyncio.timeout(10):
+            while not read("equirouter_strongest_cost_usd_total"):
+                await asyncio.sleep(0.01)
+        keeping.cancel()
+
+    asyncio.run(kept())
+    assert read("equirouter_strongest_cost_usd_total") == pytest.approx(0.003)
+    assert read("equirouter_in_flight") == 4
+
+
+def test_times_are_in_the_buckets_up_to_their_bounds() -> None:
+    metrics = made_metrics()
+    for ms in (50.0, 50.1, 600_000.0, 600_001.0):
+        record = made_record()
+        record.total_ms = ms
+        metrics.observe(record)
+    of = {"endpoint": "chat.completions", "stream": "yes"}
+    buckets = {"0.05": 1, "0.1": 2, "160.0": 2, "600.0": 3, "+Inf": 4}
+    for bound, count in buckets.items():
+        assert value(metrics, "request_seconds_bucket", **of, le=bound) == count
+    assert value(metrics, "request_seconds_sum", **of) == pytest.approx(1200.1011)
 
 
 def test_state_is_shown() -> None:

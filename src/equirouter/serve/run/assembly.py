@@ -142,6 +142,7 @@ async def open_parts(settings: GatewaySettings) -> AsyncIterator[Parts]:
             yield Parts(pool, checks, decider, planner, metrics, tracer)
         finally:
             checks.close()
+            metrics.count()
 
 
 def _beside(
@@ -152,6 +153,7 @@ def _beside(
     drift: DriftKeeper | None,
 ) -> Iterator[Coroutine[None, None, None]]:
     """Work that goes on beside the requests."""
+    yield parts.metrics.keep()
     if canary is not None:
         yield canary.run()
     if drift is not None:

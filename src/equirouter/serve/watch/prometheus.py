@@ -5,9 +5,15 @@ not of the pool, or nobody, is "none". Keys are a label only where by_key asks f
 
 Any worker may be asked for the metrics, so where PROMETHEUS_MULTIPROC_DIR names a folder before
 prometheus_client is imported, all count in files there, and the one that is asked adds them up.
+Requests are counted together, those of other workers a tenth of a second late.
 """
 
+import asyncio
+import logging
 import os
+import threading
+from bisect import bisect_left
+from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Final, Literal, TypeAlias
@@ -26,6 +32,8 @@ from equirouter import __version__
 from equirouter.serve.records import Cascaded, RequestRecord, Tokens, usd
 from equirouter.serve.watch.side_by_side import MeasureEvidence
 
+_LOG = logging.getLogger("equirouter.serve")
+
 BreakerState: TypeAlias = Literal["closed", "half-open", "open"]
 BREAKER_STATES: Final[dict[BreakerState, int]] = {"closed": 0, "half-open": 1, "open": 2}
 NOBODY: Final = "none"
@@ -38,6 +46,8 @@ _DECISION: Final = (1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.05, 0
 _ANSWER: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 600.0)
 _BATCH: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 _SCORE: Final = (0.25, 0.5, 0.75, 1.0)
+_COUNT_SECONDS: Final = 0.1
+_LARGEST_COUNT: Final = 256  # some 2 ms of the event loop
 
 
 class Metrics:
@@ -51,9 +61,13 @@ class Metrics:
         self.registry = CollectorRegistry()
         self._models = frozenset(models)
         self._by_key = by_key
-        self._counters: dict[tuple[Counter, tuple[str, ...]], Counter] = {}
-        self._histograms: dict[tuple[Histogram, tuple[str, ...]], Histogram] = {}
         self._classes: set[str] = set()
+        self._over: deque[RequestRecord] = deque()  # requests that are not counted yet
+        self._running = 0
+        self._some = asyncio.Event()
+        self._counting = threading.Lock()
+        self._sums: defaultdict[tuple[Counter, tuple[str, ...]], float] = defaultdict(int)
+        self._times: defaultdict[tuple[_Times, tuple[str, ...]], list[float]] = defaultdict(list)
         self._make_counters(["key"] if by_key else [])
         self._make_histograms()
         self._make_gauges()
@@ -95,9 +109,9 @@ class Metrics:
             self._reloads.labels(result)  # a series that is there from the start can be alarmed on
 
     def _make_histograms(self) -> None:
-        def histogram(name: str, says: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+        def histogram(name: str, says: str, buckets: tuple[float, ...], *labels: str) -> _Times:
             full = f"equirouter_{name}"
-            return Histogram(full, says, labels, registry=self.registry, buckets=buckets)
+            return _Times(full, says, labels, registry=self.registry, buckets=buckets)
 
         self._decision = histogram("decision_seconds", "Until the models are ranked.", _DECISION)
         of_request = ("endpoint", "stream")
@@ -129,7 +143,40 @@ class Metrics:
         gauge("build_info", "Always 1.", "version").labels(__version__).set(1)
 
     def observe(self, record: RequestRecord) -> None:
-        """Count a request that is over."""
+        """Count a request that is over, soon."""
+        self._over.append(record)
+        self._some.set()
+        if len(self._over) >= _LARGEST_COUNT:
+            self.count()
+
+    async def keep(self) -> None:
+        """Count what is over now and then, so that other workers can read it. Never returns."""
+        while True:
+            await self._some.wait()
+            self._some.clear()
+            await asyncio.sleep(_COUNT_SECONDS)
+            try:
+                self.count()
+            except Exception:  # whatever it is, the next ones are to be counted
+                _LOG.exception("requests cannot be counted")
+
+    def count(self) -> None:
+        """Count all that is over now. Prometheus' counters are added to once for many requests."""
+        with self._counting:  # metrics are rendered in a thread
+            while self._over:
+                self._add(self._over.popleft())
+            self._write()
+
+    def _write(self) -> None:
+        for (counter, labels), amount in self._sums.items():
+            (counter.labels(*labels) if labels else counter).inc(amount)
+        for (times, labels), seconds in self._times.items():
+            (times.labels(*labels) if labels else times).observe_all(seconds)
+        self._sums.clear()
+        self._times.clear()
+        self._in_flight.set(self._running)
+
+    def _add(self, record: RequestRecord) -> None:
         model = self._known(record.served_model)
         plan = record.plan
         by = NOBODY if plan is None else plan.decided_by
@@ -177,8 +224,8 @@ class Metrics:
         if learning is not None:
             self._count(learning, model, by=usd(cost_nusd))
         if record.strongest_nusd is not None:
-            self._compared.inc(usd(cost_nusd))
-            self._strongest.inc(usd(record.strongest_nusd))
+            self._count(self._compared, by=usd(cost_nusd))
+            self._count(self._strongest, by=usd(record.strongest_nusd))
         tokens = record.tokens
         if tokens is None:
             return
@@ -252,7 +299,8 @@ class Metrics:
 
     def in_flight(self, change: int) -> None:
         """One request more (1) or fewer (-1) is being served."""
-        self._in_flight.inc(change)
+        self._running += change
+        self._some.set()
 
     def batched(self, size: int) -> None:
         """Count queries that were encoded together."""
@@ -292,6 +340,7 @@ class Metrics:
 
     def _all(self) -> CollectorRegistry:
         """The metrics of all workers."""
+        self.count()
         if not _are_shared():
             return self.registry
         from prometheus_client import multiprocess
@@ -304,17 +353,24 @@ class Metrics:
         return model if model is not None and model in self._models else NOBODY
 
     def _count(self, counter: Counter, *labels: str, by: float = 1) -> None:
-        child = self._counters.get((counter, labels))
-        if child is None:  # .labels() takes a lock, and longer than counting
-            child = self._counters[counter, labels] = counter.labels(*labels)
-        child.inc(by)
+        self._sums[counter, labels] += by
 
-    def _time(self, histogram: Histogram, ms: float, *labels: str) -> None:
-        child = self._histograms.get((histogram, labels))
-        if child is None:
-            child = histogram.labels(*labels) if labels else histogram
-            self._histograms[histogram, labels] = child
-        child.observe(ms / 1000)
+    def _time(self, times: "_Times", ms: float, *labels: str) -> None:
+        self._times[times, labels].append(ms / 1000)
+
+
+class _Times(Histogram):
+    """A histogram that takes many values at once."""
+
+    def observe_all(self, values: Iterable[float]) -> None:
+        total, counts = 0.0, [0] * len(self._upper_bounds)
+        for value in values:
+            total += value
+            counts[bisect_left(self._upper_bounds, value)] += 1
+        self._sum.inc(total)
+        for bucket, count in zip(self._buckets, counts, strict=True):
+            if count:
+                bucket.inc(count)
 
 
 def _are_shared() -> bool:
