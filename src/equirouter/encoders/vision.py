@@ -26,8 +26,9 @@ class VisionEncoder(SentenceTransformerEncoder):
     """CLIP ViT-B/16: 512 numbers of the text and 512 of the image, scaled to length 1.
 
     model: a name on the Hugging Face hub, or a folder, of a model that sentence-transformers runs
-    on texts and on images. parts: "text+image", or "image" to leave the text out. revision,
-    weights, device, batch_size: as of SentenceTransformerEncoder.
+    on texts and on images; by default sentence-transformers/clip-ViT-B-16. parts: "text+image", the
+    default, or "image" to leave the text out. revision, weights, device, batch_size: as of
+    SentenceTransformerEncoder.
 
     CLIP reads the first 77 tokens of a text. Of a query without an image the second half is zeros,
     of one without a text the first. Each image is encoded alone, so its vector does not depend on
