@@ -1,4 +1,5 @@
 import json
+import pickle
 from pathlib import Path
 
 import pytest
@@ -6,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
+from equirouter.encoders import wordpieces
 from equirouter.encoders.windows import Tokenize
 from equirouter.encoders.wordpieces import PART_CHARACTERS, WordPieces, read_vocabulary
 from equirouter.errors import DataError
@@ -60,6 +62,20 @@ def test_a_long_text_comes_in_parts(
     parts = list(real.parts(text))
     assert len(parts) == len(text) // PART_CHARACTERS + 1 > 2
     assert [i for part in parts for i in part] == tokenize(text)
+
+
+def test_words_are_remembered_within_limits_and_never_pickled(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(wordpieces, "MOST_SPLIT", 2)
+    tokenizer = WordPieces(toy_tokenizer(), "toy")
+    for text in ("catser catser", "iced dogs1", "a" * 101, "catser iced dogs1 caa"):
+        assert pieces(tokenizer, text) == REFERENCE.encode(text, add_special_tokens=False).ids
+        assert len(tokenizer._split) <= 2
+        assert max(map(len, tokenizer._split)) <= 100
+    assert tokenizer._split
+    copied = pickle.loads(pickle.dumps(tokenizer))  # noqa: S301  # made in the line
+    assert not copied._split
 
 
 def test_another_tokenizer_is_refused() -> None:
