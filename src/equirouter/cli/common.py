@@ -152,6 +152,11 @@ def refuse(why: str, *, as_json: bool) -> NoReturn:
     raise typer.Exit(GATE_REFUSED)
 
 
+def names_in(listed: str) -> list[str]:
+    """The names between commas, without the spaces around them."""
+    return [name.strip() for name in listed.split(",") if name.strip()]
+
+
 def router_specs(routers: str) -> list[str]:
     """The specs in a list of routers; "all" is every registered one but the anchors."""
     if routers.strip() != "all":
@@ -255,14 +260,10 @@ def make_text_encoder(
     """The encoder that the options ask for. Raises BadParameter for a setting without a value."""
     from equirouter.encoders import make_encoder
 
-    options = _encoder_options(settings)
-    if window is not None:
-        options["window"] = window
-    if precision is not None:
-        options["precision"] = precision
-    if weights is not None:
-        options["weights"] = Path(weights)
-    return make_encoder(name, **options)
+    folder = None if weights is None else Path(weights)
+    given = {"window": window, "precision": precision, "weights": folder}
+    known = {option: value for option, value in given.items() if value is not None}
+    return make_encoder(name, **(_encoder_options(settings) | known))
 
 
 def load_pipeline(

@@ -93,12 +93,19 @@ def diagnose(
 
 
 def _show(diagnosis: "Diagnosis", folder: Path | None, *, as_json: bool, quiet: bool) -> None:
-    from equirouter.report.sections import diagnosis_json, diagnosis_text
+    import json
 
+    from equirouter.output import atomic_write
+    from equirouter.report.sections import diagnosis_json, diagnosis_markdown, diagnosis_text
+
+    document = diagnosis_json(diagnosis)
     if folder is not None:
-        _write(diagnosis, folder)
+        with atomic_write(folder / "diagnosis.json") as stream:
+            stream.write(json.dumps(document, indent=1, allow_nan=False) + "\n")
+        with atomic_write(folder / "diagnosis.md") as stream:
+            stream.write(diagnosis_markdown(diagnosis))
     if as_json:
-        common.print_json(diagnosis_json(diagnosis))
+        common.print_json(document)
     else:
         typer.echo(diagnosis_text(diagnosis), nl=False)
     if folder is not None and not quiet:
@@ -119,15 +126,3 @@ def _opened(
         return loaded, loaded.stage.encoder
     made = common.make_text_encoder(encoder or "lexical+minilm", weights=weights, **asked)
     return (None if folder is None else RoutingPipeline.load(folder, encoder=made)), made
-
-
-def _write(diagnosis: "Diagnosis", folder: Path) -> None:
-    import json
-
-    from equirouter.output import atomic_write
-    from equirouter.report.sections import diagnosis_json, diagnosis_markdown
-
-    with atomic_write(folder / "diagnosis.json") as stream:
-        stream.write(json.dumps(diagnosis_json(diagnosis), indent=1, allow_nan=False) + "\n")
-    with atomic_write(folder / "diagnosis.md") as stream:
-        stream.write(diagnosis_markdown(diagnosis))

@@ -195,22 +195,16 @@ def _check(raw: RawTable, queries: Sequence[AskedQuery]) -> None:
                 f"{raw.place(above).removeprefix(f'{raw.path}: ')}; a table of queries has a row "
                 "per query, an outcomes table one per model"
             )
-        if not _holds(asked.messages, list):
+        messages = _parsed(asked.messages)
+        are_objects = isinstance(messages, list) and all(isinstance(m, dict) for m in messages)
+        if not (messages and are_objects):
             raise DataError(f"{raw.place(row, 'messages')}: a JSON list of messages is expected")
-        if asked.parameters is not None and not _holds(asked.parameters, dict):
+        if asked.parameters is not None and not isinstance(_parsed(asked.parameters), dict):
             raise DataError(f"{raw.place(row, 'parameters')}: a JSON object is expected")
 
 
-def _holds(text: str, kind: type[list[Any]] | type[dict[str, Any]]) -> bool:
-    """Whether a text is JSON of that kind, a list not empty and of objects."""
+def _parsed(text: str) -> Any:  # noqa: ANN401  # whatever JSON can hold
     try:
-        document = json.loads(text)
+        return json.loads(text)
     except (ValueError, RecursionError):
-        return False
-    if kind is list:
-        return (
-            isinstance(document, list)
-            and bool(document)
-            and all(isinstance(message, dict) for message in document)
-        )
-    return isinstance(document, dict)
+        return None

@@ -87,7 +87,8 @@ class Grading:
             raise DataError(f"{collection.folder}: no model has answered anything there")
         self._scores: dict[tuple[str, str], tuple[float, str]] = {}
         self._notes: dict[tuple[str, str], str] = {}
-        self._account = _Account()
+        self._length: dict[str, Interval] = {}
+        self._order: dict[str, tuple[Interval, float]] = {}
         for case in self._cases:
             if not case.answer.strip():
                 self._scores[case.query_id, case.model] = (0.0, EMPTY)
@@ -118,12 +119,17 @@ class Grading:
             else:
                 self._notes[_key(case)] = f"{by}: {grade.note or 'no score'}"
         if grader.asks_models:
-            own = [
-                (case, grade)
-                for case, grade in zip(cases, grades, strict=True)
-                if _key(case) not in scored_before
-            ]
-            self._account.add(by, [case for case, _ in own], [grade for _, grade in own])
+            pairs = zip(cases, grades, strict=True)
+            self._measure(by, [pair for pair in pairs if _key(pair[0]) not in scored_before])
+
+    def _measure(self, by: str, graded: Sequence[tuple[Case, Grade]]) -> None:
+        """How a judge errs."""
+        slope = length_slope([case for case, _ in graded], [grade.score for _, grade in graded])
+        if slope is not None:
+            self._length[by] = slope
+        order = order_bias(grade for _, grade in graded)
+        if order is not None:
+            self._order[by] = order
 
     def _answered(self) -> list[Case]:
         return [case for case in self._cases if case.answer.strip()]
@@ -224,8 +230,8 @@ class Grading:
             dict(Counter(by for _, by in self._scores.values())),
             dict(unknown),
             {model: self._marks(model) for model in answered},
-            self._account.length,
-            self._account.order,
+            self._length,
+            self._order,
             constant=self._constant(),
         )
 
@@ -251,23 +257,6 @@ class Grading:
             marks.cut += answer.finish_reason == "length"
             marks.refused += answer.finish_reason in _REFUSED
         return marks
-
-
-class _Account:
-    """How judges err, each by its name."""
-
-    def __init__(self) -> None:
-        self.length: dict[str, Interval] = {}
-        self.order: dict[str, tuple[Interval, float]] = {}
-
-    def add(self, by: str, cases: Sequence[Case], grades: Sequence[Grade]) -> None:
-        """Measure one."""
-        slope = length_slope(cases, [grade.score for grade in grades])
-        if slope is not None:
-            self.length[by] = slope
-        order = order_bias(grades)
-        if order is not None:
-            self.order[by] = order
 
 
 def _key(case: Case) -> tuple[str, str]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import typer
 
-from equirouter.cli.common import JsonOption, QuietOption, print_json, say
+from equirouter.cli.common import JsonOption, QuietOption, names_in, print_json, say
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -64,7 +64,7 @@ def create(
         raise typer.BadParameter(
             f"{budget_usd:g}: expected an amount above 0", param_hint="--budget-usd"
         )
-    allowed = None if models is None else _names(models)
+    allowed = None if models is None else names_in(models)
 
     def work(connection: "sa.Connection", settings: "GatewaySettings") -> tuple[bool, str, "Key"]:
         unknown = sorted(set(allowed or ()) - set(settings.models))
@@ -220,10 +220,6 @@ def _spend(spend: "Spend") -> dict[str, Any]:
         "spent_usd": usd(spend.spent_nusd),
         "reserved_usd": usd(spend.reserved_nusd),
     }
-
-
-def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def _time(seconds: int) -> str:

@@ -167,10 +167,7 @@ class RawTable:
         and at text that is not valid UTF-8.
         """
         encoded = self._encoded(name)
-        try:
-            values = [*encoded.dictionary.to_pylist(), None]
-        except UnicodeDecodeError as error:
-            raise self._invalid_text(name, self._strings(name)) from error
+        values = [*self._listed(encoded.dictionary, name), None]
         code_of_row = encoded.indices.fill_null(len(values) - 1).to_numpy()
         if empty_is_text:
             values = ["" if value is None else value for value in values]
@@ -190,12 +187,7 @@ class RawTable:
 
     def optional_texts(self, name: str) -> list[str | None]:
         """A text column with None where a cell is empty; in CSV "" in quotes is a text."""
-        column = self._strings(name)
-        try:
-            texts: list[str | None] = column.to_pylist()
-        except UnicodeDecodeError as error:
-            raise self._invalid_text(name, column) from error
-        return texts
+        return self._listed(self._strings(name), name)
 
     def text_per_owner(self, name: str, owner: IntArray, owners: Sequence[str]) -> list[str | None]:
         """The text that a column has for each owner, None where all of its cells are empty.
@@ -206,10 +198,7 @@ class RawTable:
         column = self._strings(name)
         blank = pc.equal(pc.utf8_trim_whitespace(column), "")
         encoded = pc.if_else(blank, pa.scalar(None, pa.large_string()), column).dictionary_encode()
-        try:
-            values = encoded.dictionary.to_pylist()
-        except UnicodeDecodeError as error:
-            raise self._invalid_text(name, column) from error
+        values = self._listed(encoded.dictionary, name)
         codes = encoded.indices.fill_null(-1).to_numpy().astype(np.int64)
         rows = np.flatnonzero(codes >= 0)
         described, first = np.unique(owner[rows], return_index=True)
@@ -287,15 +276,20 @@ class RawTable:
                 f"or nothing where it is not known{comma}"
             ) from error
 
-    def _invalid_text(self, name: str, column: Any) -> DataError:  # noqa: ANN401
-        for row, cell in enumerate(column.cast(pa.large_binary()).to_pylist()):
-            try:
-                (cell or b"").decode("utf-8")
-            except UnicodeDecodeError as error:
-                return DataError(
-                    f"{self.place(row, name)}: byte {error.start} of the cell is not valid UTF-8"
-                )
-        raise AssertionError("every cell is valid UTF-8, and yet one could not be read")
+    def _listed(self, texts: Any, name: str) -> list[str | None]:  # noqa: ANN401
+        """Texts out of a column as Python has them. Raises DataError at one that is not UTF-8."""
+        try:
+            listed: list[str | None] = texts.to_pylist()
+        except UnicodeDecodeError:
+            cells = self._strings(name).cast(pa.large_binary()).to_pylist()
+            for row, cell in enumerate(cells):
+                try:
+                    (cell or b"").decode("utf-8")
+                except UnicodeDecodeError as error:
+                    where = f"{self.place(row, name)}: byte {error.start} of the cell"
+                    raise DataError(f"{where} is not valid UTF-8") from error
+            raise
+        return listed
 
 
 def join_prompt_lists(values: list[str]) -> tuple[list[str], str | None]:

@@ -55,10 +55,8 @@ def members(path: Path, suffix: str, wanted: Callable[[Parts], bool]) -> Iterato
                 yield Member(str(file), parts, _read(file))
     elif path.name.endswith(suffix):
         yield Member(str(path), path.parts, _read(path))
-    elif path.name.endswith((".tar.gz", ".tgz", ".tar")):
-        yield from _tar_members(path, is_wanted)
-    elif path.suffix == ".zip":
-        yield from _zip_members(path, is_wanted)
+    elif path.name.endswith((".tar.gz", ".tgz", ".tar", ".zip")):
+        yield from _archived(path, is_wanted)
     else:
         raise DataError(
             f"{path}: expected a folder, a .tar.gz, a .zip or a {suffix} file; found "
@@ -91,30 +89,28 @@ def _read(path: Path) -> bytes:
         raise DataError(f"{path}: could not be read: {error.strerror or error}") from error
 
 
-def _tar_members(path: Path, is_wanted: Callable[[Parts], bool]) -> Iterator[Member]:
+def _archived(path: Path, is_wanted: Callable[[Parts], bool]) -> Iterator[Member]:
+    read = _zip_members if path.suffix == ".zip" else _tar_members
     try:
-        with tarfile.open(path, "r|*") as tar:
-            for entry in tar:
-                parts = Path(entry.name).parts
-                stream = tar.extractfile(entry) if entry.isfile() and is_wanted(parts) else None
-                if stream is not None:
-                    yield Member(f"{path}: {entry.name}", parts, stream.read())
+        yield from read(path, is_wanted)
     except _DAMAGED as error:
-        raise _damaged(path, error) from error
+        raise DataError(
+            f"{path}: the archive is damaged, or cannot be read here ({error}); fetch it anew"
+        ) from error
+
+
+def _tar_members(path: Path, is_wanted: Callable[[Parts], bool]) -> Iterator[Member]:
+    with tarfile.open(path, "r|*") as tar:
+        for entry in tar:
+            parts = Path(entry.name).parts
+            stream = tar.extractfile(entry) if entry.isfile() and is_wanted(parts) else None
+            if stream is not None:
+                yield Member(f"{path}: {entry.name}", parts, stream.read())
 
 
 def _zip_members(path: Path, is_wanted: Callable[[Parts], bool]) -> Iterator[Member]:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            for name in sorted(archive.namelist()):
-                parts = Path(name).parts
-                if parts and is_wanted(parts):
-                    yield Member(f"{path}: {name}", parts, archive.read(name))
-    except _DAMAGED as error:
-        raise _damaged(path, error) from error
-
-
-def _damaged(path: Path, error: Exception) -> DataError:
-    return DataError(
-        f"{path}: the archive is damaged, or cannot be read here ({error}); fetch it anew"
-    )
+    with zipfile.ZipFile(path) as archive:
+        for name in sorted(archive.namelist()):
+            parts = Path(name).parts
+            if parts and is_wanted(parts):
+                yield Member(f"{path}: {name}", parts, archive.read(name))

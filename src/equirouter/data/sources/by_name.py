@@ -1,13 +1,14 @@
 """The contract of a data set, and from what a user types to one: NAME[:key=value ...]."""
 
 import inspect
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from equirouter.data.outcomes import Outcomes
-from equirouter.errors import ConfigError
+from equirouter.errors import ConfigError, DataError
 from equirouter.extras import Need
 from equirouter.progress import Progress, silent
 from equirouter.registry import DATASETS, setting_value
@@ -88,6 +89,14 @@ def is_encoded(spec: str) -> bool:
     """Whether a data set has embeddings in place of texts, `is_encoded` of its class."""
     name = _NEXT_SETTING.split(spec)[0]
     return name in DATASETS.names() and getattr(DATASETS.load(name), "is_encoded", False)
+
+
+def decoded(place: str, content: str | bytes) -> Any:  # noqa: ANN401  # whatever JSON can hold
+    """A JSON document. Raises DataError, which names its place."""
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{place}: this is not JSON: {error}") from error
 
 
 def with_note_on_missing(outcomes: Outcomes) -> Outcomes:

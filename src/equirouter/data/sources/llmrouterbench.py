@@ -22,7 +22,7 @@ from equirouter.cost.usage import Usage
 from equirouter.data.outcomes import Outcomes
 from equirouter.data.reading.queries import with_suffixes
 from equirouter.data.sources.archives import Member, Parts, members
-from equirouter.data.sources.by_name import check_choice
+from equirouter.data.sources.by_name import check_choice, decoded
 from equirouter.data.sources.hub import HubFile, fetch
 from equirouter.errors import DataError
 from equirouter.progress import Progress, silent
@@ -138,10 +138,7 @@ class _Results:
 
 
 def _decoded(member: Member) -> dict[str, Any]:
-    try:
-        document = json.loads(member.content)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{member.place}: this is not JSON: {error}") from error
+    document = decoded(member.place, member.content)
     if not isinstance(document, dict) or not isinstance(document.get("records"), list):
         raise DataError(f"{member.place}: expected an object with a list of records")
     return document

@@ -6,7 +6,6 @@ https://huggingface.co/datasets/llm-blender/mix-instruct (MIT; the instructions 
 the collections that they are from).
 """
 
-import json
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -21,7 +20,7 @@ from equirouter.cost.published_prices import price_of_size, size_of
 from equirouter.cost.usage import Usage
 from equirouter.data.outcomes import Outcomes
 from equirouter.data.reading.queries import with_suffixes
-from equirouter.data.sources.by_name import check_choice
+from equirouter.data.sources.by_name import check_choice, decoded
 from equirouter.data.sources.hub import HubFile, fetch
 from equirouter.errors import ConfigError, DataError
 from equirouter.progress import Progress, silent
@@ -133,18 +132,15 @@ def _rows(path: Path, progress: Progress) -> Iterator[tuple[str, dict[str, Any]]
                 done += len(line)
                 if not line.isspace():
                     place = f"{path}: line {number}"
-                    yield place, _decoded(place, line)
+                    yield place, _row(place, line)
                 if number % 200 == 0 or done == total:
                     progress(f"read {path.name}", done, total)
     except OSError as error:
         raise DataError(f"{path}: could not be read: {error.strerror or error}") from error
 
 
-def _decoded(place: str, line: bytes) -> dict[str, Any]:
-    try:
-        row = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{place}: this is not JSON: {error}") from error
+def _row(place: str, line: bytes) -> dict[str, Any]:
+    row = decoded(place, line)
     if not isinstance(row, dict) or not isinstance(row.get("candidates"), list):
         raise DataError(
             f"{place}: expected an object with id, instruction, input and a list of candidates"

@@ -3,7 +3,7 @@
 import json
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -218,23 +218,14 @@ class _Intake:
 
 
 def _asked(request: LoggedRequest, text: str, name: str) -> AskedQuery:
-    return AskedQuery(
-        query_id=name,
-        query=text,
-        messages=_json(request.messages),
-        parameters=_json(request.parameters) if request.parameters else None,
-        task=request.task,
-        asked_at=request.asked_at,
-        model=request.model,
-        answer=request.answer,
-        finish_reason=request.finish_reason,
-        input_tokens=request.input_tokens,
-        output_tokens=request.output_tokens,
-        cost_usd=request.cost_usd,
-        latency_seconds=request.latency_seconds,
-        feedback=request.feedback,
-        disagreed=None if request.disagreed is None else int(request.disagreed),
-    )
+    """The request as a row; what both name alike is taken over."""
+    alike = {field.name for field in fields(AskedQuery)} & {f.name for f in fields(LoggedRequest)}
+    known = {field: getattr(request, field) for field in alike} | {
+        "messages": _json(request.messages),
+        "parameters": _json(request.parameters) if request.parameters else None,
+        "disagreed": None if request.disagreed is None else int(request.disagreed),
+    }
+    return AskedQuery(query_id=name, query=text, **known)
 
 
 def _json(value: Any) -> str:  # noqa: ANN401  # whatever JSON can hold
