@@ -12,9 +12,8 @@
     reliability.py     calibration of the estimates of performance, errors of predicted costs
     pipeline_metrics.py  the metrics that train keeps with a pipeline
     text_free.py       whether a router needs less than what reads no text
-    check_auc.py       what a check knows, alone and beyond the router
     plan_runs.py       plans and the anchors that compare answers, on one split
-    plan_figures.py    what asking more than one model comes to
+    plan_figures.py    what asking more than one model comes to, and what a check knows
     decision_log.py    decisions.parquet: every choice with its outcome
     sweeps.py          a fitted router, or a saved pipeline, over a sweep of operating points
     off_policy/        policies on a log with one outcome per query and its propensity

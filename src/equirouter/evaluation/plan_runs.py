@@ -6,8 +6,7 @@ import numpy as np
 
 from equirouter.arrays import FloatArray
 from equirouter.data.outcomes import Outcomes
-from equirouter.evaluation.check_auc import auc, auc_beyond
-from equirouter.evaluation.plan_figures import figures_of
+from equirouter.evaluation.plan_figures import auc, auc_beyond, figures_of
 from equirouter.policy import UtilityPolicy
 from equirouter.policy.agreement import AgreementRule
 from equirouter.policy.plan import NONE, Replayed

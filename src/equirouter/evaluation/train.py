@@ -38,9 +38,8 @@ from equirouter.progress import Progress, silent
 from equirouter.registry import POLICIES
 from equirouter.routers import Router, make_router
 from equirouter.routers.make import check_registered
-from equirouter.training.calibrating import calibrated, record_of
 from equirouter.training.collapse import check_collapse_is_known, with_prices
-from equirouter.training.fitted import FittedRouter, FittedStage, fit_stage
+from equirouter.training.fitted import FittedRouter, FittedStage, calibrated, fit_stage, record_of
 from equirouter.training.floor import counted_rows
 from equirouter.training.needs import check_what_fits, reader
 from equirouter.training.plan_choice import Candidates, made_plans

@@ -28,8 +28,7 @@ from equirouter.policy.pool_plans import PoolPlans
 from equirouter.serve.charging import model_prices
 from equirouter.serve.settings import PipelineSettings
 from equirouter.serve.settings_file import read_settings
-from equirouter.training.calibrating import calibrated, record_of
-from equirouter.training.fitted import FittedStage, fit_stage
+from equirouter.training.fitted import FittedStage, calibrated, fit_stage, record_of
 from equirouter.training.protocol import prepare
 
 INPUT_TOKENS, OUTPUT_TOKENS = 300.0, 300.0

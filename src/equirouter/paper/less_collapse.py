@@ -15,11 +15,10 @@ from equirouter.paper.context import Context
 from equirouter.paper.main_table import value_of
 from equirouter.policy import LessCollapsePolicy, UtilityPolicy
 from equirouter.report.canvas import Line
-from equirouter.report.wording import number
 from equirouter.training.collapse import with_prices
 from equirouter.training.fitted import fit_router
 from equirouter.training.protocol import Prepared
-from equirouter.words import interval
+from equirouter.words import interval, number
 
 COST, COLLAPSE = "factors, less cost", "factors, less collapse"
 RULES = {COST: UtilityPolicy(), COLLAPSE: LessCollapsePolicy()}

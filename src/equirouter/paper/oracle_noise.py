@@ -8,6 +8,7 @@ import numpy as np
 
 from equirouter.arrays import FloatArray
 from equirouter.evaluation.diagnosis.noise import (
+    BEYOND,
     ClaimCheck,
     NoiseSweep,
     check_claim,
@@ -214,10 +215,10 @@ def _noisy_weakest(
 def _winner_finding(
     equal: ClaimCheck, unequal: ClaimCheck, noisy: NoisyWeakest
 ) -> tuple[Verdict, str]:
-    data_fails = noisy.check.lead > noisy.check.beyond
+    data_fails = noisy.check.lead > BEYOND
     holds = equal.failures == 0 and not data_fails[0]
     text = (
-        f"With equal noise a weaker model won more often, by more than {equal.beyond:g} standard "
+        f"With equal noise a weaker model won more often, by more than {BEYOND:g} standard "
         f"errors, in {equal.failures} of {equal.n_pools} made-up pools; with noise of each model's "
         f"own in {unequal.failures} of {unequal.n_pools}. Among this data set's models "
         f"{noisy.strongest} wins {100 * noisy.strongest_share[0]:.1f} % under equal noise "
@@ -264,7 +265,7 @@ def _checks(equal: ClaimCheck, unequal: ClaimCheck) -> Table:
         ),
         tuple(rows),
         f"Made-up pools of 3 to 10 models, {TRIALS:,} draws each. A pool fails where a weaker "
-        f"model leads the strongest by more than {equal.beyond:g} standard errors; a negative lead "
+        f"model leads the strongest by more than {BEYOND:g} standard errors; a negative lead "
         "is none. Wins: shares of the draws, means over the pools.",
     )
 

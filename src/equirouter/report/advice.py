@@ -10,7 +10,7 @@ from equirouter.evaluation.diagnosis.contents import (
     RouterFinding,
     TrainedHere,
 )
-from equirouter.report.wording import count, number, percent, signed, usd
+from equirouter.words import count, number, percent, signed, usd
 
 MANY_TIES = 0.5
 RARELY_NEEDED = 0.1

@@ -22,8 +22,7 @@ from equirouter.report.tables import (
     published_notes,
     published_rows,
 )
-from equirouter.report.wording import plain
-from equirouter.words import interval
+from equirouter.words import interval, plain
 
 _PAIRED = [column for column in COLUMNS if METRICS[column.metric].is_paired]
 _EFFORT = {

@@ -15,7 +15,7 @@ from equirouter.report.blocks import (
     as_markdown,
     as_text,
 )
-from equirouter.report.wording import count, number, percent, signed
+from equirouter.words import count, number, percent, signed
 
 MOST_TASKS = 15
 

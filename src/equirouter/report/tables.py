@@ -13,8 +13,7 @@ from equirouter.evaluation.published import PublishedRow
 from equirouter.evaluation.results import TEXT_FREE, Results
 from equirouter.registry import PLAN
 from equirouter.report import markdown
-from equirouter.report.wording import count, percent
-from equirouter.words import NEVER, interval
+from equirouter.words import NEVER, count, interval, percent
 
 NOT_MEASURED = "–"
 _NAME_WIDTH = 12  # a longer name is cut where it would push the figures out

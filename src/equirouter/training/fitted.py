@@ -1,5 +1,6 @@
 """A router, and a stage of a pipeline, fitted on one split; its choices on the parts held out."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from time import perf_counter
@@ -8,11 +9,27 @@ import numpy as np
 
 from equirouter.arrays import Float32Array, FloatArray, IntArray
 from equirouter.cost.fit import FittedCosts
+from equirouter.cost.predictor import Tokens
 from equirouter.encoders.base import Encoder
-from equirouter.errors import FitError
+from equirouter.errors import DataError, EquiRouterError, FitError
+from equirouter.pipeline.record import ValidationRecord, kept_rows
 from equirouter.pipeline.scorer import Scorer
 from equirouter.pipeline.stage import FAR_SHARE, Familiarity, Stage
-from equirouter.policy import Certainty, Policy, UtilityPolicy, fit_certainty
+from equirouter.policy import (
+    PROBES,
+    Baseline,
+    Calibration,
+    Certainty,
+    Policy,
+    Probe,
+    ShareCurve,
+    UtilityPolicy,
+    calibrate,
+    fit_certainty,
+    share_curve,
+)
+from equirouter.policy.base import POLICIES_ASKED_FOR
+from equirouter.registry import POLICIES
 from equirouter.routers import make_router
 from equirouter.routers.base import DescriptionRouter, LeaveOneOutRouter, Router, Validation
 from equirouter.routers.neighbours import lloyd
@@ -203,3 +220,92 @@ def cross_fitted(fitted: FittedRouter, seed: int) -> FloatArray:
         scale = fit_scale(scores[~out], performance[~out], centred=fitted.only_rank)
         estimates[out] = scale.apply(scores[out])
     return estimates
+
+
+def calibrated(
+    fitted: FittedStage, policy: str, models: Sequence[str], strongest: int
+) -> tuple[Calibration, Baseline, tuple[str, ...]]:
+    """The operating points of a policy, what the pipeline does now, and notes on it.
+
+    policy: the registered name of the one that a quality moves along. strongest: a column.
+    Raises DataError where no share of the strongest model can be promised.
+    """
+    calibration = _calibration(fitted, POLICIES.load(policy)(), strongest)
+    baseline, notes = _baseline(fitted, policy, models, strongest)
+    return calibration, baseline, (*fitted.costs.notes, *notes)
+
+
+def record_of(fitted: FittedStage, tokens: Tokens | None) -> ValidationRecord:
+    """The validation queries that the pipeline keeps for later calibrations.
+
+    tokens: of all queries of the table, (N, K) each, where they are known.
+    """
+    part = fitted.validation
+    kept = kept_rows(*part.performance.shape)
+    rows = part.rows[kept]
+    return ValidationRecord(
+        vectors=part.embeddings[kept].astype(np.float16),
+        scores=fitted.router.raw_scores[kept].astype(np.float32),
+        amounts=part.predicted_amounts[kept],
+        performance=part.performance[kept],
+        cost_usd=part.cost_usd[kept],
+        tokens=None
+        if tokens is None or part.log is not None  # estimated costs are not of these tokens
+        else (tokens[0][rows], tokens[1][rows]),
+        estimated=np.zeros(part.performance.shape[1], dtype=bool),
+        log=None if part.log is None else part.log[kept],
+    )
+
+
+def _calibration(fitted: FittedStage, rule: Policy, strongest: int) -> Calibration:
+    """Every operating point on the validation part, as shares of the strongest model."""
+    part = fitted.validation
+    performance, cost_usd = (
+        float(table[:, strongest].mean()) for table in (part.performance, part.cost_usd)
+    )
+    if performance <= 0:
+        raise DataError(
+            f"the strongest model has a mean performance of {performance:g} on the "
+            f"{len(part.rows)} validation queries, so no share of it can be promised; more rows "
+            "are needed, or a scale on which higher is better and 0 is the least"
+        )
+    if cost_usd <= 0:
+        raise DataError(
+            f"the calls of the strongest model cost nothing on the {len(part.rows)} validation "
+            "queries, so no other model can save money at a share of its performance; give what "
+            "its calls cost in cost_usd, or leave it out"
+        )
+    chosen, points = fitted.choices(rule)
+    return calibrate(
+        chosen,
+        points,
+        part.performance,
+        part.cost_usd,
+        strongest=strongest,
+        setting=rule.setting,
+        log=part.log,
+    )
+
+
+def _baseline(
+    fitted: FittedStage, policy: str, models: Sequence[str], strongest: int
+) -> tuple[Baseline, tuple[str, ...]]:
+    """Call shares of the new pipeline at every setting that a call may name, and notes."""
+    shares: dict[str, ShareCurve] = {}
+    for name in dict.fromkeys((*POLICIES_ASKED_FOR, policy)):
+        rule: Policy = POLICIES.load(name)()
+        chosen, points = fitted.choices(rule)
+        shares[rule.setting] = share_curve(chosen, points, strongest)
+    probes, notes = _probes(fitted.stage)
+    n_queries = len(fitted.validation.rows)
+    return Baseline(models[strongest], n_queries, shares, probes), notes
+
+
+def _probes(stage: Stage) -> tuple[tuple[Probe, ...], tuple[str, ...]]:
+    """Scores and costs of PROBES; none, and a note, where the encoder cannot be asked now."""
+    try:
+        seen = stage.look(PROBES)
+    except EquiRouterError as error:
+        return (), (f"kept without probes, as the encoder could not be asked: {error}",)
+    rows = zip(PROBES, seen.scores.tolist(), seen.costs.tolist(), strict=True)
+    return tuple(Probe(query, tuple(scores), tuple(cost)) for query, scores, cost in rows), ()

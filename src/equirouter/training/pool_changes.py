@@ -22,9 +22,14 @@ from equirouter.policy.pool_plans import PoolPlans
 from equirouter.policy.strongest import StrongestPolicy
 from equirouter.registry import POLICIES
 from equirouter.routers import Router
-from equirouter.training.calibrating import calibrated
 from equirouter.training.collapse import fit_collapse
-from equirouter.training.fitted import FittedRouter, FittedStage, certainty_of, cross_fitted
+from equirouter.training.fitted import (
+    FittedRouter,
+    FittedStage,
+    calibrated,
+    certainty_of,
+    cross_fitted,
+)
 from equirouter.training.protocol import Part
 
 

@@ -7,9 +7,8 @@ import numpy as np
 from equirouter.arrays import FloatArray
 from equirouter.data.outcomes import Outcomes
 from equirouter.evaluation.bootstrap import interval, resample_counts, weighted_means
-from equirouter.evaluation.check_auc import auc, auc_beyond
 from equirouter.evaluation.diagnosis.contents import CheckFinding, CostsSaved, PairFinding
-from equirouter.evaluation.plan_figures import QUALITIES, compared
+from equirouter.evaluation.plan_figures import QUALITIES, auc, auc_beyond, compared
 from equirouter.policy.plan import Replayed
 from equirouter.policy.plans import Columns
 from equirouter.training.fitted import fit_router

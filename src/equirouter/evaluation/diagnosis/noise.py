@@ -82,6 +82,10 @@ def noise_sweep(
     return sweep
 
 
+BEYOND = 4.0
+"""Standard errors above which a lead refutes the claim: with noise of one law chance alone exceeds
+it about 1e-5 times per pool."""
+
 _BLOCK_CELLS = 2**22  # of noise drawn at once
 
 
@@ -139,19 +143,17 @@ class ClaimCheck:
 
     strongest_share, top_share (P,): how often the strongest model won, and the model that won most.
     lead (P,): by how many standard errors the best of the others beat the strongest; a negative
-    number is a pool in which the claim holds. beyond: standard errors above which a lead is called
-    a failure. With noise of one law the chance alone exceeds it about 1e-5 times per pool at 4.
+    number is a pool in which the claim holds, one above BEYOND a failure.
     """
 
     strongest_share: FloatArray
     top_share: FloatArray
     lead: FloatArray
-    beyond: float
 
     @property
     def failures(self) -> int:
         """Pools in which a weaker model won more often, by more than chance explains."""
-        return int((self.lead > self.beyond).sum())
+        return int((self.lead > BEYOND).sum())
 
     @property
     def n_pools(self) -> int:
@@ -164,7 +166,6 @@ def check_claim(
     *,
     draws: int,
     rng: np.random.Generator,
-    beyond: float = 4.0,
 ) -> ClaimCheck:
     """Test Eq. 11 on pools, each (means (K,), sigmas (K,)); errors as in win_shares."""
     strongest_share, top_share, lead = (np.empty(len(pools)) for _ in range(3))
@@ -174,4 +175,4 @@ def check_claim(
         strongest_share[row] = won.share[strongest]
         top_share[row] = won.share.max()
         lead[row] = np.delete(won.lead_over(strongest), strongest).max()
-    return ClaimCheck(strongest_share, top_share, lead, beyond)
+    return ClaimCheck(strongest_share, top_share, lead)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from equirouter.evaluation.check_auc import auc, auc_beyond
+from equirouter.evaluation.plan_figures import auc, auc_beyond
 
 
 def test_by_hand() -> None:
