@@ -74,9 +74,9 @@ def percent(share: float | None) -> str:
     return NEVER if share is None else f"{100 * share:.1f} %"
 
 
-def number(value: float | None) -> str:
-    """Three decimals."""
-    return NEVER if value is None else f"{value:.3f}"
+def number(value: float | None, digits: int = 3) -> str:
+    """So many decimals, "/" for a number that there is not."""
+    return NEVER if value is None else f"{value:.{digits}f}"
 
 
 def usd(value: float | None) -> str:

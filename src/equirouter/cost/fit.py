@@ -8,6 +8,7 @@ from equirouter.arrays import Float32Array, FloatArray, IntArray
 from equirouter.cost.model_price import ModelPrice, counted, input_share, price_that_explains
 from equirouter.cost.predictor import CostModel, CostPredictor, TokenCostModel, Tokens
 from equirouter.cost.price_table import shipped_prices
+from equirouter.cost.prices import Price
 from equirouter.cost.published_prices import price_of
 from equirouter.data.outcomes import Outcomes
 
@@ -93,14 +94,16 @@ def _explained(outcomes: Outcomes, tokens: Tokens, rows: IntArray) -> tuple[Mode
     read, written = (side[rows] for side in tokens)
     prices = []
     for column, model in enumerate(outcomes.models):
-        published = (price_of(model), shipped_prices().get(model))
-        price = price_that_explains(
-            (read[:, column], written[:, column]),
-            outcomes.cost_usd[rows, column],
-            tuple(price for price in published if price is not None),
-        )
+        of_model = read[:, column], written[:, column]
+        price = price_that_explains(of_model, outcomes.cost_usd[rows, column], public_prices(model))
         prices.append(ModelPrice(model, price, price))
     return tuple(prices)
+
+
+def public_prices(model: str) -> tuple[Price, ...]:
+    """Prices that are known of a model by its exact name, those of published outcomes first."""
+    known = (price_of(model), shipped_prices().get(model))
+    return tuple(price for price in known if price is not None)
 
 
 def _paid(outcomes: Outcomes, rows: IntArray) -> tuple[ModelPrice, ...]:

@@ -24,7 +24,7 @@ from equirouter.evaluation.metrics.curves import QUALITY_LEVELS, ROUNDING
 from equirouter.evaluation.published import Published
 from equirouter.extras import require
 from equirouter.output import atomic_write
-from equirouter.words import NEVER, aligned
+from equirouter.words import aligned, number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -318,13 +318,10 @@ class Results(Facts):
         """The means as text, the heads first."""
         heads = ["", *(column.title.replace("\n", " ") for column in COLUMNS)]
         rows = [
-            [name, *(self._mean(name, column) for column in COLUMNS)] for name, _, _ in self.rows()
+            [name, *(number(row.measured(column).mean, column.digits) for column in COLUMNS)]
+            for name, row, _ in self.rows()
         ]
         return [heads, *rows]
-
-    def _mean(self, name: str, column: Column) -> str:
-        mean = self[name].measured(column).mean
-        return NEVER if mean is None else f"{mean:.{column.digits}f}"
 
 
 def _figures(figure: Measured | MeasuredByKey) -> Iterator[tuple[str, Measured]]:

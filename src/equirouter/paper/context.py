@@ -146,10 +146,11 @@ class Context:
     def bench(self, kind: SplitKind = "in-domain") -> Results:
         """The results of all routers and anchors: given, or measured here once."""
         if kind not in self._benches:
+            own = self.encoder.learns and self.given is None  # benchmark makes one per split
             self._benches[kind] = benchmark(
                 self.outcomes,
                 self.encoder,
-                embeddings=self._known_embeddings(kind),
+                embeddings=None if own else self.embeddings(self.split(FIRST_SEED, kind)),
                 cache=self.cache,
                 routers=self.routers,
                 policy=self.policy,
@@ -165,12 +166,6 @@ class Context:
                 progress=self.progress,
             )
         return self._benches[kind]
-
-    def _known_embeddings(self, kind: SplitKind) -> Float32Array | None:
-        """Embeddings for benchmark, which makes those of an encoder that learns by itself."""
-        if self.encoder.learns and self.given is None:
-            return None
-        return self.embeddings(self.split(FIRST_SEED, kind))
 
     def _check(self, kind: SplitKind, results: Results) -> None:
         """Raise DataError where results are of other data or of another protocol."""

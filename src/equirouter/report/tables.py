@@ -13,7 +13,7 @@ from equirouter.evaluation.published import PublishedRow
 from equirouter.evaluation.results import TEXT_FREE, Results
 from equirouter.registry import PLAN
 from equirouter.report import markdown
-from equirouter.words import NEVER, count, interval, percent
+from equirouter.words import NEVER, count, interval, number, percent
 
 NOT_MEASURED = "–"
 _NAME_WIDTH = 12  # a longer name is cut where it would push the figures out
@@ -162,7 +162,7 @@ def published_rows(results: Results) -> list[tuple[str, list[tuple[str, str]]]]:
     for name, row in results.published.rows.items() if results.published else ():
         pairs = []
         for column in PUBLISHED_COLUMNS:
-            ours, theirs = NOT_MEASURED, _number(getattr(row, column.metric), 4)
+            ours, theirs = NOT_MEASURED, number(getattr(row, column.metric), 4)
             if name in results.routers or name in results.anchors:
                 ours = _value(results[name].measured(column), 4)
             pairs.append((theirs, ours))
@@ -228,7 +228,7 @@ def _misleading(results: Results) -> str:
     if oracle is None or oracle.nauc.mean is None or oracle.nauc.mean >= best:
         return ""
     common = ", ".join(
-        f"{name} {_number(row.nauc_common.mean, 4)}"
+        f"{name} {number(row.nauc_common.mean, 4)}"
         for name, row, is_anchor in results.rows()
         if name == "oracle" or not is_anchor
     )
@@ -280,11 +280,7 @@ def _rich_cell(cell: TableCell, n_breaks: int, *, intervals: bool) -> Text:
 
 
 def _value(figure: Measured, digits: int) -> str:
-    return f"{_number(figure.mean, digits)} {figure.count}".rstrip()
-
-
-def _number(value: float | None, digits: int) -> str:
-    return NEVER if value is None else f"{value:.{digits}f}"
+    return f"{number(figure.mean, digits)} {figure.count}".rstrip()
 
 
 def _markdown_cell(cell: TableCell) -> str:

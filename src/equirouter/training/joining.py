@@ -8,10 +8,9 @@ import numpy as np
 
 from equirouter.arrays import FloatArray, RealArray
 from equirouter.cost import CostPredictor, ModelPrice
+from equirouter.cost.fit import public_prices
 from equirouter.cost.model_price import counted, input_share, price_that_explains
-from equirouter.cost.price_table import shipped_prices
 from equirouter.cost.prices import Price
-from equirouter.cost.published_prices import price_of
 from equirouter.data.outcomes import Outcomes
 from equirouter.data.repeats import query_prints
 from equirouter.encoders.cache import EmbeddingCache, encode_table
@@ -138,9 +137,7 @@ def _labelled(
 
 
 def _price(table: Outcomes, model: str, price: Price | None, *, tokens: bool) -> ModelPrice:
-    published = tuple(
-        known for known in (price_of(model), shipped_prices().get(model)) if known is not None
-    )
+    published = public_prices(model)
     costs = table.cost_usd[:, 0]
     if not tokens:
         known = price or (published[0] if published else None)

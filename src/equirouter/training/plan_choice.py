@@ -74,7 +74,20 @@ class Candidates:
     @cached_property
     def mixed(self) -> tuple[Replayed, tuple[AtPrice, ...]]:
         """Policy at each price and its outcome there; the facts stand by rising price."""
-        return _mixed(self)
+        rules, plans = self.gains(self.rule), self.gains(self.learned)
+        made = self.routed.take(np.arange(len(self.prices)))
+        mixed = []
+        for place, (price, rule, learned) in enumerate(
+            zip(self.prices.tolist(), rules, plans, strict=True)
+        ):
+            by = _best(rule, learned)
+            taken = {"routing": None, "rule": self.rule, "learned": self.learned}[by]
+            for into, array in zip(made, taken or (), strict=taken is not None):
+                into[:, place] = array[:, place]
+            calls = made.calls[:, place]
+            checked, escalated = float((calls > 1).mean()), float((calls > 2).mean())
+            mixed.append(AtPrice(price, by, rule, learned, checked, escalated))
+        return made, tuple(reversed(mixed))
 
 
 def candidates_of(labelled: LabelledQueries, plans: Plans, seed: int) -> Candidates:
@@ -139,24 +152,6 @@ def made_plans(
         candidates.calibration(made, strongest),
     )
     return plans, candidates, notes
-
-
-def _mixed(candidates: Candidates) -> tuple[Replayed, tuple[AtPrice, ...]]:
-    """Policy at each price, and its outcome; the prices (T,) fall, the facts rise."""
-    rules, plans = candidates.gains(candidates.rule), candidates.gains(candidates.learned)
-    made = candidates.routed.take(np.arange(len(candidates.prices)))
-    mixed = []
-    for place, (price, rule, learned) in enumerate(
-        zip(candidates.prices.tolist(), rules, plans, strict=True)
-    ):
-        by = _best(rule, learned)
-        taken = {"routing": None, "rule": candidates.rule, "learned": candidates.learned}[by]
-        for into, array in zip(made, taken or (), strict=taken is not None):
-            into[:, place] = array[:, place]
-        calls = made.calls[:, place]
-        checked, escalated = float((calls > 1).mean()), float((calls > 2).mean())
-        mixed.append(AtPrice(price, by, rule, learned, checked, escalated))
-    return made, tuple(reversed(mixed))
 
 
 def _best(rule: Gain | None, learned: Gain | None) -> By:
