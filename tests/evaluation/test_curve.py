@@ -198,21 +198,6 @@ def test_a_sweep_needs_its_second_axis() -> None:
         measure(CHOSEN[:, 0], PERFORMANCE, COST_USD, resamples=0)
 
 
-def test_counts_of_a_split_are_its_resamples_whatever_they_sum_to(
-    random_sweep: Sweep,
-) -> None:
-    chosen, performance, cost_usd = random_sweep
-    n = len(performance)
-    counts = np.random.default_rng(3).poisson(1.0, size=(7, n)).astype(np.float64)
-    draws = measure(chosen, performance, cost_usd, counts=counts).draws
-    for row, weight in enumerate(counts.astype(int)):
-        again = np.repeat(np.arange(n), weight)
-        one = measure(chosen[again], performance[again], cost_usd[again], resamples=0).point
-        assert np.asarray(draws["nauc"])[row] == pytest.approx(one["nauc"])
-    with pytest.raises(DataError, match="rows with a sum above 0"):
-        measure(chosen, performance, cost_usd, counts=counts[:, 1:])
-
-
 FROM_THE_PATH = ("nauc", "peak_score", "peak_cost_usd", "qnc", "cost_at_quality", "rci_at_quality")
 
 

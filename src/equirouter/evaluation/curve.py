@@ -4,7 +4,7 @@ Along a path a change moves one query from one model to another, so a mean is a 
 resample each change counts as often as its query was drawn.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -73,7 +73,6 @@ def measure(
     path: DecisionPath | None = None,
     resamples: int = 1000,
     rng: np.random.Generator | None = None,
-    counts: FloatArray | None = None,
 ) -> Measurement:
     """All metrics of a sweep, with bootstrap draws over queries.
 
@@ -85,11 +84,14 @@ def measure(
     decision (Policy.path); nauc, the peak, qnc and the two at_quality are then read from all its
     points, in the resamples from at most MOST_POINTS of them, and rci, rci_mean and call_share from
     chosen. resamples: 0 leaves draws empty. rng: where they come from; a new generator of one seed
-    for every router pairs them. counts (R, N): these resamples and no others, each row how often
-    each query counts, with any sum above 0; so the test parts of several splits can share them.
+    for every router pairs them.
     Raises DataError for other shapes, missing outcomes, or a choice that is no column; ConfigError
     for resamples without rng. Source: paper, App. A.3 and D.
     """
+    if resamples and rng is None:
+        raise ConfigError(
+            f"{resamples} resamples need a random generator: pass rng, or resamples=0"
+        )
     performance, cost_usd = checked_outcomes(performance, cost_usd)
     columns = checked_chosen(chosen, *performance.shape)
     if columns.ndim != 2:
@@ -122,10 +124,9 @@ def measure(
 
     plain = means(np.ones((1, n_queries)))
     draws: dict[str, Draws] = {}
-    drawn = _resamples(counts, n_queries, resamples, rng)
-    if drawn is not None:
+    if rng is not None and resamples:
         points = None if path is None else resample_points(path, cost_usd)
-        blocks = [means(block, points) for block in drawn]
+        blocks = [means(block, points) for block in resample_counts(n_queries, resamples, rng)]
         joined = [np.concatenate(part) for part in zip(*blocks, strict=True)]
         draws = _metrics(reference, joined[2:])
     return Measurement(
@@ -133,23 +134,6 @@ def measure(
         draws=draws,
         curve=Curve(plain[0][0], plain[1][0], plain[2][0], call_shares(chosen, n_models)),
     )
-
-
-def _resamples(
-    counts: FloatArray | None, n_queries: int, resamples: int, rng: np.random.Generator | None
-) -> Iterable[FloatArray] | None:
-    """Blocks (r, N) of counts that sum to N; None for no resamples."""
-    if resamples and rng is None and counts is None:
-        raise ConfigError(
-            f"{resamples} resamples need a random generator: pass rng, or resamples=0"
-        )
-    if counts is None:
-        return resample_counts(n_queries, resamples, rng) if rng is not None and resamples else None
-    if counts.ndim != 2 or counts.shape[1] != n_queries or not (counts.sum(axis=1) > 0).all():
-        raise DataError(
-            f"counts have shape {counts.shape}: expected (R, {n_queries}), rows with a sum above 0"
-        )
-    return [counts * (n_queries / counts.sum(axis=1, keepdims=True))]
 
 
 def _metrics(reference: int, means: Sequence[FloatArray]) -> dict[str, Draws]:
