@@ -69,7 +69,8 @@ def _promise(diagnosis: Diagnosis) -> str | None:
 
 
 def _collapse(diagnosis: Diagnosis) -> str | None:
-    oracle = _anchor(diagnosis, "oracle").strongest_share
+    anchors = {anchor.name: anchor for anchor in diagnosis.anchors}
+    oracle = anchors["oracle"].strongest_share
     collapsed = [
         router
         for router in diagnosis.routers
@@ -312,10 +313,6 @@ def _first_five(texts: Iterable[str]) -> str:
 
 def _error(n_queries: int) -> float:
     return 0.5 / math.sqrt(n_queries)  # the largest standard error of a mean within [0, 1]
-
-
-def _anchor(diagnosis: Diagnosis, name: str) -> RouterFinding:
-    return next(anchor for anchor in diagnosis.anchors if anchor.name == name)
 
 
 _RULES: tuple[Callable[[Diagnosis], str | None], ...] = (
