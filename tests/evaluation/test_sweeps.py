@@ -27,20 +27,19 @@ def test_shares_and_metrics_by_hand() -> None:
     assert made.share_of(1).tolist() == [0.0, 0.25, 0.5]
     assert made.metric("peak_score") == 1.0
     # the strongest has 0.75 at cost 4; the second point has it at 1.75
-    assert made.cost_at("1.00") == 1.75 / 4
+    assert made.measurement.value("cost_at_quality", "1.00") == 1.75 / 4
     with pytest.raises(AssertionError, match="cost_at_quality is not a single number"):
         made.metric("cost_at_quality")
 
 
 def test_draws_are_those_of_the_measurement() -> None:
-    made = sweep(resamples=20)
-    draws, costs = made.draws("nauc"), made.cost_draws("0.95")
+    made, without = sweep(resamples=20).measurement, sweep().measurement
+    draws, costs = made.drawn("nauc"), made.drawn("cost_at_quality", "0.95")
     assert draws is not None
     assert draws.shape == (20,)
     assert costs is not None
     assert costs.shape == (20,)
-    assert made.draws("cost_at_quality") is None  # a map, and no single metric
-    assert (sweep().draws("nauc"), sweep().cost_draws("0.95")) == (None, None)
+    assert (without.drawn("nauc"), without.drawn("cost_at_quality", "0.95")) == (None, None)
 
 
 def test_the_oracle_at_two_points_and_at_as_many_as_usual() -> None:

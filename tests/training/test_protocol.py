@@ -150,10 +150,10 @@ def test_a_sweep_takes_the_costs_that_it_is_given() -> None:
     assert swept.points.tolist() == [1.0, 3.0]
     assert swept.share_of(0)[0] == 1.0
     assert swept.share_of(prepared.strongest)[1] == 1.0
-    draws = swept.draws("nauc")
+    draws = swept.measurement.drawn("nauc")
     assert draws is not None
     assert draws.shape == (5,)
-    assert sweep_router(router, prepared, UtilityPolicy(), seed=1).draws("nauc") is None
+    assert sweep_router(router, prepared, UtilityPolicy(), seed=1).measurement.drawn("nauc") is None
 
 
 def test_training_and_validation_part_are_views_of_one_copy_of_their_embeddings() -> None:

@@ -134,7 +134,7 @@ def differences(measurements: Sequence[Measurement], others: Sequence[Measuremen
     for name in (name for name, metric in METRICS.items() if metric.is_paired):
         sides = [[_values(each, name) for each in side] for side in (measurements, others)]
         by_key = {
-            key: _difference([[values[key] for values in side] for side in sides])
+            key: difference([[values[key] for values in side] for side in sides])
             for key in sides[0][0]
             if all(values[key][0] is not None for side in sides for values in side)
         }
@@ -148,16 +148,15 @@ _Valued: TypeAlias = tuple[float | None, FloatArray | None]
 
 def _values(measurement: Measurement, metric: str) -> dict[str, _Valued]:
     """A paired metric: by quality, or under the key "" where it has one value."""
-    point, draws = measurement.point[metric], measurement.draws.get(metric)
-    if isinstance(point, dict):
-        known = draws if isinstance(draws, dict) else {}
-        return {key: (point[key], known.get(key)) for key in PAIRED_QUALITIES}
-    assert not isinstance(point, list)  # noqa: S101  # of call shares there are no differences
-    return {"": (point, draws if isinstance(draws, np.ndarray) else None)}
+    keys = PAIRED_QUALITIES if isinstance(measurement.point[metric], dict) else ("",)
+    return {key: (measurement.value(metric, key), measurement.drawn(metric, key)) for key in keys}
 
 
-def _difference(sides: Sequence[Sequence[_Valued]]) -> Difference:
-    """Of two sides, a figure per seed each, all known."""
+def difference(sides: Sequence[Sequence[_Valued]]) -> Difference:
+    """The first of two sides minus the other; of each a figure per seed with its draws, all known.
+
+    Draws are None without resamples, and there is no interval then.
+    """
     pairs = list(zip(*sides, strict=True))
     means = [(a or 0.0) - (b or 0.0) for (a, _), (b, _) in pairs]
     draws = [a - b for (_, a), (_, b) in pairs if a is not None and b is not None]

@@ -62,6 +62,19 @@ class Measurement:
     draws: dict[str, Draws]
     curve: Curve
 
+    def value(self, metric: str, quality: str = "") -> float | None:
+        """A metric that has one value, or its value at a quality; None for none."""
+        point = self.point[metric]
+        value = point[quality] if isinstance(point, dict) and quality else point
+        if isinstance(value, dict | list):
+            raise AssertionError(f"{metric} is not a single number")
+        return value
+
+    def drawn(self, metric: str, quality: str = "") -> FloatArray | None:
+        """The draws (R,) of such a value, NaN for None; None without resamples."""
+        draws = self.draws.get(metric)
+        return draws[quality] if isinstance(draws, dict) else draws
+
 
 def measure(
     chosen: ArrayLike,

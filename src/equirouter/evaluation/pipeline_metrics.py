@@ -29,7 +29,7 @@ class KeptQuality(Facts):
 
 
 class KeptByPlans(KeptQuality):
-    """The same where answers are compared; the other figures: see figures_of."""
+    """Quality where answers are compared; calls to wrongly_accepted: see figures_of."""
 
     calls: Number
     rounds: Number

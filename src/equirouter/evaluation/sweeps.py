@@ -39,28 +39,9 @@ class RouterSweep:
 
     def metric(self, name: str) -> float:
         """A metric that always has a value: nauc, peak_score, peak_cost_usd, rci, rci_mean."""
-        value = self.measurement.point[name]
-        if not isinstance(value, float):
-            raise AssertionError(f"{name} is not a single number")
+        value = self.measurement.value(name)
+        assert value is not None  # noqa: S101  # as above
         return value
-
-    def draws(self, name: str) -> FloatArray | None:
-        """The bootstrap draws (R,) of such a metric; None without resamples."""
-        draws = self.measurement.draws.get(name)
-        return None if draws is None or isinstance(draws, dict) else draws
-
-    def cost_at(self, quality: str) -> float | None:
-        """The least cost at a quality such as "0.98", as a share of the strongest model's.
-
-        None where that model costs nothing.
-        """
-        costs = self.measurement.point["cost_at_quality"]
-        return costs[quality] if isinstance(costs, dict) else None
-
-    def cost_draws(self, quality: str) -> FloatArray | None:
-        """Its bootstrap draws (R,); None without any."""
-        draws = self.measurement.draws.get("cost_at_quality")
-        return draws[quality] if isinstance(draws, dict) else None
 
 
 def measure_part(

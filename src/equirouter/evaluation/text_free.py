@@ -37,8 +37,9 @@ def against_text_free(
         )
         for name in TEXT_FREE
     }
-    known = {n: cost for n, side in sides.items() if (cost := side.cost_at(level)) is not None}
-    own = measured.cost_at(level)
+    costs = {name: side.measurement.value("cost_at_quality", level) for name, side in sides.items()}
+    known = {name: cost for name, cost in costs.items() if cost is not None}
+    own = measured.measurement.value("cost_at_quality", level)
     if own is None or not known:
         return None
     best = min(known, key=known.__getitem__)

@@ -10,6 +10,7 @@ from equirouter.arrays import FloatArray
 from equirouter.cost.predictor import CostErrors, cost_errors
 from equirouter.errors import DataError
 from equirouter.evaluation.curve import measure
+from equirouter.evaluation.sweeps import RouterSweep
 from equirouter.paper.base import (
     Cell,
     Figure,
@@ -211,9 +212,11 @@ def _pairs(context: Context, strongest: int) -> tuple[dict[str, CostPair], Float
             for kind in kinds:
                 chosen = context.rule.sweep(scores, getattr(part, kind), points)
                 measured = measure(chosen, part.performance, part.cost_usd, resamples=0)
-                share = measured.curve.call_share[:, strongest]
-                nauc, rci = (float(measured.point[key]) for key in ("nauc", "rci_mean"))  # type: ignore[arg-type]
-                routed.setdefault((name, kind), []).append(Routed(share, nauc, rci))
+                swept = RouterSweep(points, chosen, measured)
+                figures = swept.metric("nauc"), swept.metric("rci_mean")
+                routed.setdefault((name, kind), []).append(
+                    Routed(swept.share_of(strongest), *figures)
+                )
         budgets.append(points)
     predicted, true = (
         [_routing_mean(routed[name, kind]) for name in context.routers] for kind in kinds

@@ -4,13 +4,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from equirouter.evaluation import bootstrap
-from equirouter.evaluation.aggregate import metrics_over_seeds
+from equirouter.evaluation.aggregate import difference, metrics_over_seeds
 from equirouter.evaluation.curve import Measurement
 from equirouter.evaluation.metrics import RouterMetrics
 from equirouter.evaluation.results import Results
 from equirouter.evaluation.sweeps import sweep_router
-from equirouter.paper.base import Cell, Figure, Section, Table, Value, Verdict, line_figure
+from equirouter.paper.base import Cell, Figure, Section, Table, Verdict, line_figure
 from equirouter.paper.context import Context
 from equirouter.paper.main_table import value_of
 from equirouter.policy import LessCollapsePolicy, UtilityPolicy
@@ -74,44 +73,29 @@ def _finding(
 ) -> tuple[Verdict, str]:
     """By the paired difference in RCI at 98 % between the two aims."""
     less, cost = (metrics[aim] for aim in (COLLAPSE, COST))
-    difference = _difference(by_aim, "0.98")
+    rci_at_98 = ("rci_at_quality", "0.98")
+    apart = difference(
+        [
+            [(seed.value(*rci_at_98), seed.drawn(*rci_at_98)) for seed in by_aim[aim]]
+            for aim in (COLLAPSE, COST)
+        ]
+    )
     rivals = (cost, results[other])
     rci = less.rci_at_quality["0.98"].mean or 0.0
     lowest = all(rci < (rival.rci_at_quality["0.98"].mean or 0.0) for rival in rivals)
     verdict: Verdict = "partly reproduced" if lowest else "not reproduced"
-    if lowest and difference.high is not None and difference.high < 0:
+    if lowest and apart.high is not None and apart.high < 0:
         verdict = "reproduced"
-    spread = (
-        ""
-        if difference.low is None or difference.high is None
-        else f" {interval(difference.low, difference.high, '+.3f')}"
-    )
+    spread = f" {interval(apart.low, apart.high, '+.3f')}".rstrip()
     return verdict, (
         f"At 98 % of the strongest model's performance RCI is {rci:.3f} where predicted collapse "
         f"is the price, {number(cost.rci_at_quality['0.98'].mean)} where predicted cost is "
-        f"(difference {difference.value:+.3f}{spread}), and of the run's routers the least is "
+        f"(difference {apart.mean:+.3f}{spread}), and of the run's routers the least is "
         f"{number(results[other].rci_at_quality['0.98'].mean)} ({other}). The cost there is "
         f"{number(less.cost_at_quality['0.98'].mean)} of the strongest model's, and "
         f"{number(cost.cost_at_quality['0.98'].mean)} where cost is the price: less collapse and "
         "less cost are two aims."
     )
-
-
-def _difference(by_aim: Mapping[str, Sequence[Measurement]], level: str) -> Value:
-    """RCI at a quality, the aim of less collapse minus that of less cost."""
-    means, draws = [], []
-    for less, cost in zip(by_aim[COLLAPSE], by_aim[COST], strict=True):
-        points = [each.point["rci_at_quality"] for each in (less, cost)]
-        means.append(_at(points[0], level) - _at(points[1], level))
-        drawn = [each.draws.get("rci_at_quality") for each in (less, cost)]
-        if isinstance(drawn[0], dict) and isinstance(drawn[1], dict):
-            draws.append(drawn[0][level] - drawn[1][level])
-    low, high = bootstrap.interval(*draws) or (None, None)
-    return Value(float(np.mean(means)), low, high)
-
-
-def _at(values: object, level: str) -> float:
-    return float(values[level]) if isinstance(values, dict) else float("nan")
 
 
 def _table(rows: Mapping[str, RouterMetrics]) -> Table:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from equirouter.arrays import FloatArray
 from equirouter.data.outcomes import Outcomes
 from equirouter.data.split import Split
 from equirouter.encoders.base import Encoder
@@ -35,7 +34,7 @@ def text_free_best(anchors: Mapping[str, BothPolicies]) -> dict[str, str]:
     """Quality -> the anchor of the lowest cost by lambda, of these, which read no text."""
     best = {}
     for level in LEVELS:
-        costs = {name: each.utility.cost_at(level) for name, each in anchors.items()}
+        costs = {name: _cost(each.utility, level) for name, each in anchors.items()}
         known = {name: cost for name, cost in costs.items() if cost is not None}
         if known:
             best[level] = min(known, key=known.__getitem__)
@@ -62,18 +61,26 @@ def router_finding(
         share_at={float(points[place]): float(share[place]) for place in places},
         half_from_usd=reached_from(points, share, 0.5),
         ninety_from_usd=reached_from(points, share, 0.9),
-        budget_cost_at_98=budget.cost_at(LEVELS[0]),
-        utility_cost_at_98=utility.cost_at(LEVELS[0]),
-        nauc_minus_task=_difference(budget.draws("nauc"), task.budget.draws("nauc")),
+        budget_cost_at_98=_cost(budget, LEVELS[0]),
+        utility_cost_at_98=_cost(utility, LEVELS[0]),
+        nauc_minus_task=_difference(budget, task.budget, "nauc"),
         cost_minus_text_free={
-            level: _difference(utility.cost_draws(level), anchor.utility.cost_draws(level))
+            level: _difference(utility, anchor.utility, "cost_at_quality", level)
             for level, anchor in text_free.items()
         },
     )
 
 
-def _difference(draws: FloatArray | None, reference: FloatArray | None) -> Interval:
-    return None if draws is None or reference is None else interval(draws - reference)
+def _cost(sweep: RouterSweep, level: str) -> float | None:
+    """As a share of the strongest model's; None where that costs nothing."""
+    return sweep.measurement.value("cost_at_quality", level)
+
+
+def _difference(
+    sweep: RouterSweep, reference: RouterSweep, metric: str, level: str = ""
+) -> Interval:
+    own, other = (each.measurement.drawn(metric, level) for each in (sweep, reference))
+    return None if own is None or other is None else interval(own - other)
 
 
 def own_decisions(served: ServedQueries, test: Part, outcomes: Outcomes) -> OwnDecisions:
