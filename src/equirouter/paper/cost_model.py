@@ -164,7 +164,7 @@ class Routed:
     rci: float
 
     def minus(self, other: "Routed") -> "Routed":
-        """What is left of each of the three."""
+        """The difference of each of the three."""
         return Routed(self.share - other.share, self.nauc - other.nauc, self.rci - other.rci)
 
     def at_stops(self) -> tuple[float, ...]:

@@ -1,7 +1,7 @@
 """Advice on a diagnosis: each rule looks at certain figures."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from equirouter.evaluation.diagnosis.contents import (
     CostsSaved,
@@ -10,7 +10,7 @@ from equirouter.evaluation.diagnosis.contents import (
     RouterFinding,
     TrainedHere,
 )
-from equirouter.words import count, number, percent, signed, usd
+from equirouter.words import count, first_of, number, percent, signed, usd
 
 MANY_TIES = 0.5
 RARELY_NEEDED = 0.1
@@ -273,13 +273,13 @@ def _tasks(diagnosis: Diagnosis) -> str | None:
     ]
     if not worse:
         return None
-    names = _first_five(
+    names = [
         f"{task.task} ({number(task.performance)} against {number(task.strongest_performance)})"
         for task in worse
-    )
+    ]
     return (
         f"{diagnosis.tasks_of} scores clearly less than {diagnosis.table.strongest} on "
-        f"{names}: a higher quality target, or more training rows of such queries, would "
+        f"{first_of(names)}: a higher quality target, or more training rows of such queries, would "
         "help there."
     )
 
@@ -293,22 +293,16 @@ def _wrong_strongest(diagnosis: Diagnosis) -> str | None:
     ]
     if not blind:
         return None
-    names = _first_five(
+    names = [
         f"{task.task} ({diagnosis.models[task.best_model].name} {number(task.best_performance)}, "
         f"{diagnosis.table.strongest} {number(task.strongest_performance)})"
         for task in blind
-    )
+    ]
     return (
         f"{diagnosis.tasks_of} sends most of these tasks to {diagnosis.table.strongest} although "
-        f"another model is better on them: {names}. Check these outcomes, then route by task "
-        "there."
+        f"another model is better on them: {first_of(names)}. Check these outcomes, then route by "
+        "task there."
     )
-
-
-def _first_five(texts: Iterable[str]) -> str:
-    known = list(texts)
-    more = f" and {len(known) - 5} more" if len(known) > 5 else ""
-    return ", ".join(known[:5]) + more
 
 
 def _error(n_queries: int) -> float:
