@@ -172,18 +172,13 @@ class RawTable:
         if empty_is_text:
             values = ["" if value is None else value for value in values]
         place = {value: number for number, value in enumerate(dict.fromkeys(values))}
-        codes = np.array([place[value] for value in values])[
-            code_of_row
-        ]  # equal values may stand twice
-        used, first, of_row = np.unique(codes, return_index=True, return_inverse=True)
-        order = np.argsort(first)
-        if None in place and (codes == place[None]).any():
-            row = int((codes == place[None]).argmax())
+        key = np.array([place[value] for value in values])[code_of_row]  # equal ones may be twice
+        if None in place and (key == place[None]).any():
+            row = int((key == place[None]).argmax())
             raise DataError(f"{self.place(row, name)}: the cell is empty, a text is expected")
-        rank = np.empty_like(order)
-        rank[order] = np.arange(len(order))
+        codes, first = in_order_of_first(key)
         distinct = list(place)
-        return rank[of_row].astype(np.int64), [distinct[used[number]] for number in order]
+        return codes, [distinct[key[row]] for row in first]
 
     def optional_texts(self, name: str) -> list[str | None]:
         """A text column with None where a cell is empty; in CSV "" in quotes is a text."""
@@ -290,6 +285,15 @@ class RawTable:
                     raise DataError(f"{where} is not valid UTF-8") from error
             raise
         return listed
+
+
+def in_order_of_first(key: IntArray) -> tuple[IntArray, IntArray]:
+    """Number equal keys 0, 1, ... as they first occur: (n_rows,) numbers and (N,) first rows."""
+    _, first, inverse = np.unique(key, return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    rank = np.empty_like(order)
+    rank[order] = np.arange(len(order))
+    return rank[inverse].astype(np.int64), first[order].astype(np.int64)
 
 
 def join_prompt_lists(values: list[str]) -> tuple[list[str], str | None]:

@@ -5,7 +5,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from equirouter.arrays import IntArray
-from equirouter.data.reading.columns import ID, IMAGE, TASK, TEXT, RawTable, join_prompt_lists
+from equirouter.data.reading.columns import (
+    ID,
+    IMAGE,
+    TASK,
+    TEXT,
+    RawTable,
+    in_order_of_first,
+    join_prompt_lists,
+)
 from equirouter.errors import DataError
 from equirouter.words import number_of
 
@@ -43,7 +51,7 @@ def queries_of(raw: RawTable, *, one_row_each: bool) -> Queries:
         id_codes, ids = raw.codes(id_column)
     ids_repeat = id_column == "sample_id"
     key = id_codes * len(texts) + text_codes if ids_repeat else id_codes
-    of_row, first_row = _in_order_of_first(key)
+    of_row, first_row = in_order_of_first(key)
     if id_column is not None and one_row_each and len(first_row) < raw.n_rows:
         _raise_repeated(raw, id_column, of_row, ids[id_codes[first_repeat(of_row)]])
     _check_constant(raw, text_column, text_codes, of_row, first_row)
@@ -85,7 +93,7 @@ def _made_ids(
     else:
         image = raw.find(IMAGE)
         image_codes = 0 if image is None else raw.codes(image, empty_is_text=True)[0]
-        codes, _ = _in_order_of_first(text_codes * raw.n_rows + image_codes)
+        codes, _ = in_order_of_first(text_codes * raw.n_rows + image_codes)
         per = "text"
     names = [f"query {number}" for number in range(1, int(codes.max()) + 2)]
     return (
@@ -96,15 +104,6 @@ def _made_ids(
             "'query 1', 'query 2' and so on as they occur"
         ),
     )
-
-
-def _in_order_of_first(key: IntArray) -> tuple[IntArray, IntArray]:
-    """Number equal keys 0, 1, ... as they first occur: (n_rows,) numbers and (N,) first rows."""
-    _, first, inverse = np.unique(key, return_index=True, return_inverse=True)
-    order = np.argsort(first)
-    rank = np.empty_like(order)
-    rank[order] = np.arange(len(order))
-    return rank[inverse].astype(np.int64), first[order].astype(np.int64)
 
 
 def first_repeat(key: IntArray) -> int:
