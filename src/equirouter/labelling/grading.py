@@ -206,11 +206,8 @@ class Grading:
         queries = sorted(self._queries.values(), key=lambda query: query.place)
         answered = list(dict.fromkeys(model for _, model in self._answers))
         unknown = Counter(note for key, note in self._notes.items() if key not in self._scores)
-        models = [
-            model_name
-            for model_name in answered
-            if any(model == model_name for _, model in self._scores)
-        ]
+        scored = {model for _, model in self._scores}
+        models = [model for model in answered if model in scored]
         if not models:
             raise DataError(
                 f"{self._collection.folder}: no answer has a score: "

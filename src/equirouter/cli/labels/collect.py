@@ -226,9 +226,5 @@ def _lengths(estimate: "CostEstimate") -> list[str]:
     for row in estimate.models:
         if row.calls:
             models_of.setdefault(row.by, []).append(row.model)
-    if len(models_of) == 1:
-        return [in_columns("lengths", f"{by}: {says[by]}", 7) for by in models_of]
-    return [
-        in_columns("lengths", f"{by} ({', '.join(models)}): {says[by]}", 7)
-        for by, models in models_of.items()
-    ]
+    of = {by: f" ({', '.join(models)})" for by, models in models_of.items() if len(models_of) > 1}
+    return [in_columns("lengths", f"{by}{of.get(by, '')}: {says[by]}", 7) for by in models_of]

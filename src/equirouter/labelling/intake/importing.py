@@ -4,7 +4,7 @@ import json
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -251,18 +251,15 @@ def _weights(
         return dict(zip(standing, counts.astype(np.float64).tolist(), strict=True))
     rng = np.random.default_rng(seed)
 
-    def blocks() -> Iterator[list[str]]:
-        texts: list[str] = []
-        for row, asked in enumerate(_spooled(spool)):
-            if row in rows:
-                texts.append(asked.query)
-            if len(texts) == _ROWS_AT_ONCE:
-                yield texts
-                texts = []
-        if texts:
-            yield texts
+    def written() -> Iterator[AskedQuery]:
+        return (asked for row, asked in enumerate(_spooled(spool)) if row in rows)
 
-    tasks = [asked.task or "" for row, asked in enumerate(_spooled(spool)) if row in rows]
+    def blocks() -> Iterator[list[str]]:
+        texts = (asked.query for asked in written())
+        while block := list(islice(texts, _ROWS_AT_ONCE)):
+            yield block
+
+    tasks = [asked.task or "" for asked in written()]
     clusters = clustered(blocks, len(standing), sample, rng)
     weights: FloatArray = drawn(counts, tasks, clusters, sample, rng)
     return {row: weight for row, weight in zip(standing, weights.tolist(), strict=True) if weight}
