@@ -11,7 +11,7 @@ from aiohttp import web
 
 from equirouter.errors import GatewayError
 from equirouter.serve.dashboard import View, dashboard_routes
-from equirouter.serve.explore_settings import ExploreSettings
+from equirouter.serve.learning_settings import ExploreSettings
 from equirouter.serve.money.store.learned import Learned, Learning
 from equirouter.serve.money.store.reports import Logged
 from equirouter.serve.watch.agreement_alarm import AgreementState

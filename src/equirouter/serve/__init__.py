@@ -2,11 +2,9 @@
 
 charging.py          usage -> tokens -> nano-USD; the upper bound of a call
 chat.py              what is read of a body: messages, limits, abilities, what is routed on
-model_parameters.py  settings of a model about the parameters that it takes
 contracts.py         what the gateway expects of planner and admission
-explore_settings.py  what other models answer, so that the log can teach
+learning_settings.py what other models answer to teach, how a challenger is made and tried
 records.py           what the parts hand to each other: keys, plans, attempts, a request's record
-retrain_settings.py  when a challenger is trained, from what, and what it must show
 refusals.py          the answer to a request that cannot be served, and its HTTP status
 setting_types.py     what the sections of the settings are made of
 settings.py          every setting, checked; secrets by the name of a variable or file only

@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Self
 
 from pydantic import (
     AfterValidator,
@@ -11,6 +11,7 @@ from pydantic import (
     Field,
     ValidationInfo,
     field_validator,
+    model_validator,
 )
 
 from equirouter.answers import make_extractor
@@ -42,14 +43,14 @@ def _passed(name: str) -> str:
 PassedHeader = Annotated[str, AfterValidator(_passed)]
 
 
-SECTION = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-"""Of every section: no other names, and each setting is described under its field."""
+class Section(BaseModel):
+    """A section of the settings: no other names, and each setting is described under its field."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
-class PriceSettings(BaseModel):
+class PriceSettings(Section):
     """USD per million tokens; what is left out costs as input or output."""
-
-    model_config = SECTION
 
     input: Annotated[float, Field(ge=0)]
     """Tokens of the prompt."""
@@ -84,10 +85,8 @@ def _readable(name: str) -> str:
     return name
 
 
-class CascadeSettings(BaseModel):
+class CascadeSettings(Section):
     """Whether more than one model may be asked, and how the replies are compared."""
-
-    model_config = SECTION
 
     enabled: bool = False
     """Whether two cheap models are asked at once where the pipeline's plans expect that to pay."""
@@ -112,3 +111,47 @@ class CascadeSettings(BaseModel):
     def all_checks(self) -> tuple[str, ...]:
         """The checks, with the judge."""
         return self.checks if self.judge is None else (*self.checks, f"judge:model={self.judge}")
+
+
+_LIMITS = frozenset({"max_tokens", "max_completion_tokens", "max_output_tokens"})
+_READ = frozenset({"model", "messages", "input", "stream", "stream_options", "equirouter"})
+_PRICED = frozenset({"n", "service_tier", "previous_response_id", "conversation", "prompt"})
+
+
+class ModelParameters(Section):
+    """Changes in a request before a model gets it; what the gateway counts on is not."""
+
+    drop: frozenset[str] = frozenset()
+    """Parameters that it is not sent; dots lead into objects and lists, as in
+    "messages.content.cache_control.ttl"."""
+    rename: dict[str, str] = {}
+    """Parameters that it knows by another name, as in { max_tokens = "max_completion_tokens" }."""
+    set: dict[str, Any] = {}
+    """Parameters that always have this value, whatever the client sent."""
+    system_prompt: Annotated[str, Field(min_length=1, max_length=100_000)] | None = None
+    """Instructions that it is always given before those of the request; with another name for the
+    same upstream_model this is a model of its own."""
+    known_parameters: bool = True
+    """Whether the package's table of usual models adds to drop and rename, by the model's name."""
+
+    @model_validator(mode="after")
+    def _leave_what_is_counted_on(self) -> Self:
+        for name in self.drop:
+            if name in _READ | _LIMITS or not all(name.split(".")):
+                raise ValueError(
+                    f"drop: {name!r} cannot be left out: it decides what is answered "
+                    "or what a call may cost"
+                )
+        for name in self.set:
+            if name in _READ | _LIMITS | _PRICED:
+                raise ValueError(
+                    f"set: {name!r} cannot be set: it decides what is answered or "
+                    "what a call may cost"
+                )
+        for old, new in self.rename.items():
+            if {old, new} & _READ or (old in _LIMITS) != (new in _LIMITS) or new in _PRICED:
+                raise ValueError(
+                    f"rename: {old!r} cannot become {new!r}: one of them decides what "
+                    "is answered or what a call may cost"
+                )
+        return self

@@ -2,24 +2,29 @@
 
 import ipaddress
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import Field, model_validator
 
 from equirouter.errors import ConfigError
-from equirouter.serve.explore_settings import ExploreSettings, ShadowSettings
-from equirouter.serve.model_parameters import ModelParameters
-from equirouter.serve.retrain_settings import CanarySettings, RetrainSettings
+from equirouter.serve.learning_settings import (
+    CanarySettings,
+    ExploreSettings,
+    RetrainSettings,
+    ShadowSettings,
+)
 from equirouter.serve.setting_types import (
-    SECTION,
     CascadeSettings,
     Count,
     FilePath,
+    ModelParameters,
     PassedHeader,
     Positive,
     PriceSettings,
+    Section,
 )
 from equirouter.serve.watch_settings import (
     CollapseSettings,
@@ -29,11 +34,7 @@ from equirouter.serve.watch_settings import (
 )
 
 
-class _Section(BaseModel):
-    model_config = SECTION
-
-
-class ServerSettings(_Section):
+class ServerSettings(Section):
     """Where and how the gateway listens."""
 
     host: str = "127.0.0.1"
@@ -51,7 +52,7 @@ class ServerSettings(_Section):
     """Model name in answers: the upstream's own or, with "pool", the name in the pool."""
 
 
-class PipelineSettings(_Section):
+class PipelineSettings(Section):
     """Which pipeline decides, and which part of a conversation it reads."""
 
     path: FilePath | None = None
@@ -59,7 +60,7 @@ class PipelineSettings(_Section):
     weights: FilePath | None = None
     """Folder with the encoder's weights; none: the installed package, or what the pipeline
     carries."""
-    encoder_options: dict[str, str | int | float | bool] = {}
+    encoder_options: Mapping[str, str | int | float | bool] = {}
     """Further options of the encoder, which no pipeline carries: base_url and api_key_env of
     openai, model of sentence-transformers."""
     scope: Literal["last_user", "conversation", "first_user"] = "last_user"
@@ -82,7 +83,7 @@ class PipelineSettings(_Section):
     pipeline's own operating point."""
 
 
-class UpstreamSettings(_Section):
+class UpstreamSettings(Section):
     """An OpenAI-compatible provider."""
 
     base_url: str = ""
@@ -96,12 +97,12 @@ class UpstreamSettings(_Section):
     auth: Literal["bearer", "api-key", "x-api-key", "none"] = "bearer"
     """How the key is sent: as a bearer token, or in Azure's "api-key" or Anthropic's "x-api-key"
     header."""
-    headers: dict[str, str] = {}
+    headers: Mapping[str, str] = {}
     """Further headers, without secrets."""
     pass_headers: frozenset[PassedHeader] = frozenset()
     """Headers of the client that it is sent, such as "x-trace-id"; with messages also
     anthropic-version and anthropic-beta."""
-    query: dict[str, str] = {}
+    query: Mapping[str, str] = {}
     """Further query parameters, such as Azure's api-version."""
     region: str | None = None
     """Where data are processed, under a name of your choice."""
@@ -195,7 +196,7 @@ class ModelSettings(ModelParameters):
     """What it can do; none: not known."""
 
 
-class RetrySettings(_Section):
+class RetrySettings(Section):
     """How often a request is tried again before the first byte of its answer."""
 
     max_attempts: Count = 3
@@ -208,7 +209,7 @@ class RetrySettings(_Section):
     """Longest pause, and longest Retry-After respected."""
 
 
-class SessionSettings(_Section):
+class SessionSettings(Section):
     """Conversations stay with a model where a switch would cost more than it brings."""
 
     enabled: bool = True
@@ -224,7 +225,7 @@ class SessionSettings(_Section):
     """How many are remembered, in each worker."""
 
 
-class LimitSettings(_Section):
+class LimitSettings(Section):
     """Limits on what a client may send and on what an upstream may answer."""
 
     regions: frozenset[str] | None = None
@@ -246,7 +247,7 @@ class LimitSettings(_Section):
     """Longest answer of an upstream, unpacked; a longer stream ends with an error."""
 
 
-class KeySettings(_Section):
+class KeySettings(Section):
     """Whether requests need a key of the gateway."""
 
     required: bool | None = None
@@ -255,7 +256,7 @@ class KeySettings(_Section):
     """While the store is unreachable "closed" answers 503, "open" serves and charges later."""
 
 
-class MoneySettings(_Section):
+class MoneySettings(Section):
     """Charges for calls whose cost is not known, and calls that a budget cannot bound."""
 
     charge_unknown: Literal["estimate", "bound", "nothing"] = "estimate"
@@ -266,7 +267,7 @@ class MoneySettings(_Section):
     provider runs, are refused under a budget, or served, though they may exceed it."""
 
 
-class StoreSettings(_Section):
+class StoreSettings(Section):
     """Where keys, money and the decision log are kept."""
 
     url: str = "sqlite:///equirouter-gateway.db"
@@ -284,7 +285,7 @@ class StoreSettings(_Section):
     waits for the disk."""
 
 
-class GatewaySettings(_Section):
+class GatewaySettings(Section):
     """The whole of gateway.toml."""
 
     server: ServerSettings = ServerSettings()

@@ -2,16 +2,12 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
-from equirouter.serve.setting_types import SECTION, Count
-
-
-class _Section(BaseModel):
-    model_config = SECTION
+from equirouter.serve.setting_types import Count, Section
 
 
-class CollapseSettings(_Section):
+class CollapseSettings(Section):
     """The alarm for routing collapse: the strongest model's share against the expected one."""
 
     window: Count = 500
@@ -24,7 +20,7 @@ class CollapseSettings(_Section):
     """Mean number of decisions of a class before a false alarm, at least."""
 
 
-class DriftSettings(_Section):
+class DriftSettings(Section):
     """Alarms for what has changed since the version began to serve."""
 
     enabled: bool = False
@@ -39,7 +35,7 @@ class DriftSettings(_Section):
     """Mean number of observations of each kind before a false alarm, at least."""
 
 
-class LogSettings(_Section):
+class LogSettings(Section):
     """The lines on stderr, and which texts are kept."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
@@ -51,7 +47,7 @@ class LogSettings(_Section):
     """Whether the store keeps prompts and answers; log lines, metrics and traces never do."""
 
 
-class TelemetrySettings(_Section):
+class TelemetrySettings(Section):
     """Metrics, dashboard and traces."""
 
     metrics: bool = True

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from equirouter.serve.chat import ChatRequest
-from equirouter.serve.explore_settings import ExploreSettings
+from equirouter.serve.learning_settings import ExploreSettings
 from equirouter.serve.plan.explore import Explorer
 from equirouter.serve.records import Candidate, Key, Pair, Plan, RequestControl, RequestRecord
 from tests.serve.tills import filled_limit

@@ -15,11 +15,11 @@ import pytest
 import sqlalchemy as sa
 
 from equirouter.pipeline import PipelineVersions
+from equirouter.serve.learning_settings import CanarySettings
 from equirouter.serve.money.store.log_columns import log_row
 from equirouter.serve.money.store.migrate import migrate
 from equirouter.serve.money.store.schema import log
 from equirouter.serve.money.store.store import connected
-from equirouter.serve.retrain_settings import CanarySettings
 from equirouter.serve.run.canary import CanaryKeeper
 from equirouter.serve.settings import StoreSettings
 from equirouter.serve.watch.prometheus import Metrics

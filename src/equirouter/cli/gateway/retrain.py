@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from equirouter.arrays import IntArray
     from equirouter.data.outcomes import Outcomes
     from equirouter.evaluation.promotion.retrain import Challenge
-    from equirouter.serve.retrain_settings import RetrainSettings
+    from equirouter.serve.learning_settings import RetrainSettings
     from equirouter.serve.settings import GatewaySettings
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS")

@@ -12,7 +12,7 @@ from equirouter.serve.dashboard.documents import (
     slice_document,
     totals_document,
 )
-from equirouter.serve.explore_settings import ExploreSettings, ShadowSettings
+from equirouter.serve.learning_settings import ExploreSettings, ShadowSettings
 from equirouter.serve.money.store.learned import Learning
 from equirouter.serve.money.store.reports import StoreReports
 from equirouter.serve.records import usd

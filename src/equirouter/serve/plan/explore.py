@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from equirouter.serve.chat import ChatRequest
-from equirouter.serve.explore_settings import ExploreSettings
+from equirouter.serve.learning_settings import ExploreSettings
 from equirouter.serve.money.day_limit import DayLimit
 from equirouter.serve.plan.sessions import history
 from equirouter.serve.records import Candidate, Key, Plan, RequestControl, RequestRecord

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from equirouter.serve.chat import ChatRequest
-from equirouter.serve.explore_settings import ShadowSettings
+from equirouter.serve.learning_settings import ShadowSettings
 from equirouter.serve.money.day_limit import DayLimit
 from equirouter.serve.plan.sessions import is_of_tools
 from equirouter.serve.records import Key, Plan, RequestControl, RequestRecord

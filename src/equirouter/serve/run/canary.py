@@ -17,6 +17,7 @@ import sqlalchemy as sa
 
 from equirouter.errors import ConfigError, EquiRouterError, StoreGoneError
 from equirouter.pipeline.versions import PipelineVersions
+from equirouter.serve.learning_settings import CanarySettings
 from equirouter.serve.money.store.canaries import (
     Ended,
     Reader,
@@ -30,7 +31,6 @@ from equirouter.serve.money.store.store import Store
 from equirouter.serve.plan.decision_thread import DecisionThread
 from equirouter.serve.plan.loading import LoadedPipeline
 from equirouter.serve.plan.planner import RoutingPlanner
-from equirouter.serve.retrain_settings import CanarySettings
 from equirouter.serve.watch.prometheus import Metrics
 from equirouter.serve.watch.side_by_side import Measure, SideBySide
 

@@ -14,7 +14,7 @@ from equirouter.pipeline.versions import (
     current_since,
     last_retraining,
 )
-from equirouter.serve.explore_settings import ExploreSettings, ShadowSettings
+from equirouter.serve.learning_settings import ExploreSettings, ShadowSettings
 from equirouter.serve.money.store.canaries import Reader, latest_trial
 from equirouter.serve.money.store.learned import learned_in
 from equirouter.serve.money.store.log_columns import record_of

@@ -1,18 +1,16 @@
-"""[retrain] and [canary] of gateway.toml: how a version is made, and how it is tried."""
+"""[explore], [shadow], [retrain] and [canary]: how the log teaches, and a new version is tried."""
 
 from typing import Annotated
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
-from equirouter.serve.setting_types import SECTION, Count, FilePath, Positive
+from equirouter.serve.setting_types import Count, FilePath, Positive, Section
 
 _SECONDS = {"h": 3600.0, "d": 86400.0}
 
 
-class RetrainSettings(BaseModel):
+class RetrainSettings(Section):
     """How `equirouter retrain` makes a new version, and when the gateway runs it."""
-
-    model_config = SECTION
 
     table: FilePath | None = None
     """Outcomes to learn from beside the log, on a scale from 0 to 1; none: the log alone."""
@@ -39,10 +37,8 @@ class RetrainSettings(BaseModel):
         return None if self.every is None else int(self.every[:-1]) * _SECONDS[self.every[-1]]
 
 
-class CanarySettings(BaseModel):
+class CanarySettings(Section):
     """A version that a share of the conversations goes to, until it is shown to be worse or not."""
-
-    model_config = SECTION
 
     version: Annotated[str, Field(pattern="^([0-9]{4,9}|latest)$")] | None = None
     """A version in pipeline.path beside the current one; "latest": what `equirouter retrain` makes,
@@ -59,3 +55,35 @@ class CanarySettings(BaseModel):
     """Difference in the mean feedback score that does not matter."""
     enough: Count = 2000
     """Conversations of the canary after which it is made current if nothing was found worse."""
+
+
+class ExploreSettings(Section):
+    """Which routed requests may go to another model that may answer them."""
+
+    share: Annotated[float, Field(ge=0, le=0.5)] = 0.0
+    """Share of the requests that the router decides which go to another model; 0: none."""
+    limit_usd_per_day: Positive | None = None
+    """Most that explored requests cost in a day (UTC), over all workers and restarts; no call is
+    made whose highest cost has no room; none: no limit."""
+    except_models: frozenset[str] = frozenset()
+    """Models that exploration never chooses."""
+    except_keys: frozenset[str] = frozenset()
+    """Names of keys whose requests are never explored."""
+
+
+class ShadowSettings(Section):
+    """Which answered requests other models answer once more, for the log alone."""
+
+    share: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Share of the routed requests that other models answer too, once the client has its answer;
+    0: none."""
+    models: frozenset[str] = frozenset()
+    """Models that answer; none: all that might have answered."""
+    limit_usd_per_day: Positive | None = None
+    """Most that their answers and the scores cost in a day (UTC), over all workers and restarts;
+    none: no limit. No key is charged."""
+    score: tuple[str, ...] = ()
+    """Graders of `equirouter score`, such as "judge:model=large", that score the answers, the
+    client's too, in a process of its own; needs log.log_texts. Empty: nobody scores them."""
+    except_keys: frozenset[str] = frozenset()
+    """Names of keys whose requests no shadow answers."""
