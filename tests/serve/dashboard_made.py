@@ -14,8 +14,7 @@ from equirouter.serve.dashboard import View, dashboard_routes
 from equirouter.serve.learning_settings import ExploreSettings
 from equirouter.serve.money.store.learned import Learned, Learning
 from equirouter.serve.money.store.reports import Logged
-from equirouter.serve.watch.agreement_alarm import AgreementState
-from equirouter.serve.watch.collapse_alarm import CollapseState
+from equirouter.serve.watch.collapse_alarm import AgreementState, CollapseState
 from equirouter.serve.watch.drift import Alarm, all_alarms
 from equirouter.serve.watch.events import Hub
 from tests.serve.reports_made import MadeReports

@@ -19,8 +19,7 @@ from equirouter.serve.http.reply_checks import ReplyChecks
 from equirouter.serve.money.day_limit import DayLimit
 from equirouter.serve.money.feedback import Feedback
 from equirouter.serve.plan.cascades import with_pair
-from equirouter.serve.plan.explore import Explorer
-from equirouter.serve.plan.shadow import Shadows
+from equirouter.serve.plan.explore import Explorer, Shadows
 from equirouter.serve.records import (
     Candidate,
     Key,

@@ -2,10 +2,10 @@
 
 import asyncio
 
-from equirouter.serve.money.day_limit import DayLimit
+from equirouter.serve.money.day_limit import DayLimit, Till
 
 
-class MemoryTill:
+class MemoryTill(Till):
     """What was spent of each day."""
 
     def __init__(self) -> None:

@@ -11,7 +11,6 @@ from typing import Any
 
 import orjson
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from equirouter.conversation import read_scope
 from equirouter.data.outcomes import Outcomes
@@ -21,10 +20,9 @@ from equirouter.labelling.graders.base import Grader, make_grader
 from equirouter.labelling.grading import Scored
 from equirouter.labelling.pool_calls import check_models
 from equirouter.labelling.scoring import score
-from equirouter.serve.money.day_limit import today
-from equirouter.serve.money.store.day_spending import give_back, take
+from equirouter.serve.money.day_limit import give_back, take, today
 from equirouter.serve.money.store.migrate import migrate
-from equirouter.serve.money.store.schema import grades, log, texts
+from equirouter.serve.money.store.schema import grades, inserting, log, texts
 from equirouter.serve.money.store.store import connected
 from equirouter.serve.records import nusd, usd
 from equirouter.serve.settings import GatewaySettings
@@ -248,7 +246,7 @@ def _answer(row: Any) -> _Answer:  # noqa: ANN401  # a row of the log
 
 def _enter(connection: sa.Connection, answer: _Answer, now_us: int) -> bool:
     """Whether this process is the first to score an answer."""
-    insert: Any = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
+    insert = inserting(connection.dialect.name)
     row = {"request_id": answer.request_id, "at_us": answer.at_us, "claimed_at_us": now_us}
     entered = connection.execute(insert(grades).values(row).on_conflict_do_nothing())
     return entered.rowcount == 1

@@ -13,8 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from equirouter.errors import UpstreamError
-from equirouter.serve.call.decoding import PIECE, Decoder
-from equirouter.serve.call.upstream import retry_after
+from equirouter.serve.call.upstream import PIECE, Decoder, retry_after
 from tests.serve import fake_upstream as fake
 from tests.serve.gateways import Running, running
 

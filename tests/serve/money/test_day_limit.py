@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from equirouter.errors import StoreGoneError
-from equirouter.serve.money.day_limit import DayLimit, StoreTill
+from equirouter.serve.money.day_limit import DayLimit, Till
 from equirouter.serve.money.store.store import Store
 from tests.serve.stores import with_store
 from tests.serve.tills import MemoryTill
@@ -26,7 +26,7 @@ def test_two_workers_and_a_restart_share_the_limit_of_a_day(store_url: str) -> N
 
     async def work(store: Store) -> None:
         def worker(purpose: str = "shadow") -> DayLimit:
-            till = StoreTill(purpose, store.database)
+            till = Till(purpose, store.database)
             return DayLimit(LIMIT_USD, till, clock=lambda: day[0] * 86_400.0)
 
         first, second = worker(), worker()
@@ -60,7 +60,7 @@ def test_two_workers_and_a_restart_share_the_limit_of_a_day(store_url: str) -> N
 def test_what_a_killed_worker_had_taken_is_spent(store_url: str) -> None:
     async def work(store: Store) -> None:
         def worker() -> DayLimit:
-            return DayLimit(LIMIT_USD, StoreTill("shadow", store.database), clock=lambda: 0.0)
+            return DayLimit(LIMIT_USD, Till("shadow", store.database), clock=lambda: 0.0)
 
         await worker().refill()  # takes 50, and is never heard of again
         left = worker()
@@ -73,7 +73,7 @@ def test_what_a_killed_worker_had_taken_is_spent(store_url: str) -> None:
 
 
 def test_more_is_taken_before_it_is_needed_and_a_lost_store_stops_nothing() -> None:
-    class Till(MemoryTill):
+    class FullTill(MemoryTill):
         is_gone = False
 
         async def take(self, day: int, limit_nusd: int, wanted_nusd: int) -> int:
@@ -82,7 +82,7 @@ def test_more_is_taken_before_it_is_needed_and_a_lost_store_stops_nothing() -> N
             return await super().take(day, limit_nusd, wanted_nusd)
 
     async def run() -> None:
-        till = Till()
+        till = FullTill()
         limit = DayLimit(LIMIT_USD, till, clock=lambda: 0.0)
         keeper = asyncio.create_task(limit.keep())
         while not limit.has_room(20):

@@ -9,7 +9,7 @@ import pytest
 from equirouter.errors import PipelineError
 from equirouter.pipeline import PipelineVersions, RoutingPipeline
 from equirouter.serve.plan.decision_thread import DecisionThread
-from equirouter.serve.plan.pointer import follow
+from equirouter.serve.plan.loading import follow
 from equirouter.serve.settings import PipelineSettings
 from tests.serve.pipelines import MODELS, CountedMetrics, save_pipeline
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from equirouter.evaluation.train import train
-from equirouter.serve.plan.waits import Waits
+from equirouter.serve.plan.cascades import Waits
 from equirouter.serve.records import Attempt, Cascaded, Plan, RequestRecord
 from tests.serve.pipelines import GatedEncoder
 from tests.serve.plan.test_cascades import ON, RULE

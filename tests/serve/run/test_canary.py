@@ -30,7 +30,7 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """The gateway looks at once."""
     monkeypatch.setattr("equirouter.serve.run.canary.LOOK_SECONDS", 0.01)
     monkeypatch.setattr("equirouter.serve.run.canary.CanaryKeeper.run.__defaults__", (0.01,))
-    monkeypatch.setattr("equirouter.serve.plan.pointer.follow.__kwdefaults__", {"seconds": 0.01})
+    monkeypatch.setattr("equirouter.serve.plan.loading.follow.__kwdefaults__", {"seconds": 0.01})
 
 
 @pytest.fixture

@@ -40,7 +40,7 @@ def test_it_is_seen_in_the_log_the_status_and_the_metrics_and_ends_with_the_vers
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("equirouter.serve.run.drift_watch.DriftKeeper.run.__defaults__", (0.01,))
-    monkeypatch.setattr("equirouter.serve.plan.pointer.follow.__kwdefaults__", {"seconds": 0.01})
+    monkeypatch.setattr("equirouter.serve.plan.loading.follow.__kwdefaults__", {"seconds": 0.01})
     made = RoutingPipeline.load(save_pipeline(tmp_path / "made"), encoder=GatedEncoder())
     versions = PipelineVersions(tmp_path / "pipeline")
     versions.add(made, how="train")

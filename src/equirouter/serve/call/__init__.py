@@ -3,7 +3,6 @@
 answer_check.py  whether what an upstream sent is an answer
 attempts.py      one candidate after the other until the first byte of an answer is there
 batches.py       many calls in one file, cheaper, within a day
-decoding.py      a compressed answer, unpacked in pieces
 final_answer.py  the final answer in what an upstream sent, and whether it is usable
 litellm_sdk.py   calls through LiteLLM's SDK, for providers with an API of their own
 model_pool.py    the models of the pool: upstream, price, guard against calls in vain

@@ -5,7 +5,7 @@ from dataclasses import asdict, fields
 
 from equirouter.serve.money.store.reports import Cascades, Logged, TimeSlice, Totals
 from equirouter.serve.records import Cascaded, Pair, Plan, RequestRecord, WhyNext, usd, usd_or_none
-from equirouter.serve.watch.agreement_alarm import AgreementState
+from equirouter.serve.watch.collapse_alarm import AgreementState
 
 Document = dict[str, object]
 

@@ -16,8 +16,7 @@ from equirouter.serve.learning_settings import ExploreSettings, ShadowSettings
 from equirouter.serve.money.store.learned import Learning
 from equirouter.serve.money.store.reports import StoreReports
 from equirouter.serve.records import usd
-from equirouter.serve.watch.agreement_alarm import AgreementState
-from equirouter.serve.watch.collapse_alarm import CollapseState
+from equirouter.serve.watch.collapse_alarm import AgreementState, CollapseState
 from equirouter.serve.watch.drift import KINDS, Alarm
 from equirouter.serve.watch.events import Hub
 from equirouter.serve.watch_settings import CollapseSettings

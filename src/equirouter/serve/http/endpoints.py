@@ -12,10 +12,9 @@ from aiohttp import web
 from equirouter.errors import GatewayError, PassedOnError
 from equirouter.serve.chat import ChatRequest, chat_request
 from equirouter.serve.front.asked import Answer, Asked, Handler, PlainReply
-from equirouter.serve.http.access import admin, authorized, metrics_reader
+from equirouter.serve.http.access import admin, allow_pages, authorized, metrics_reader
 from equirouter.serve.http.body import json_response, parsed, read_body
 from equirouter.serve.http.controls import VIRTUAL_MODELS, read_control
-from equirouter.serve.http.cors import allow_pages
 from equirouter.serve.http.exchange import Exchange, request_id
 from equirouter.serve.http.gateway import Gateway
 from equirouter.serve.http.headers import safe

@@ -12,8 +12,7 @@ from equirouter.serve.chat import ChatRequest
 from equirouter.serve.contracts import Gatekeeper, Planner
 from equirouter.serve.http.reply_checks import ReplyChecks
 from equirouter.serve.money.feedback import Feedback
-from equirouter.serve.plan.explore import Explorer
-from equirouter.serve.plan.shadow import Shadows
+from equirouter.serve.plan.explore import Explorer, Shadows
 from equirouter.serve.records import Key, Plan, RequestControl, RequestRecord
 from equirouter.serve.settings import GatewaySettings
 from equirouter.serve.stopping import CUT_SECONDS

@@ -16,7 +16,7 @@ from aiohttp import web
 from equirouter.errors import GatewayError, NotCalledError, PassedOnError, UpstreamError
 from equirouter.serve.call.model_pool import Route
 from equirouter.serve.call.sse import StreamReader, usage_in
-from equirouter.serve.call.translation.reading import strings
+from equirouter.serve.call.translation.chat_form import strings
 from equirouter.serve.call.upstream import HttpAnswer, retry_after
 from equirouter.serve.charging import upper_nusd
 from equirouter.serve.contracts import Reservation

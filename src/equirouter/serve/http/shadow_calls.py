@@ -9,7 +9,7 @@ from equirouter.serve.chat import ChatRequest
 from equirouter.serve.front.asked import Asked
 from equirouter.serve.http.exchange import Exchange
 from equirouter.serve.http.gateway import Gateway
-from equirouter.serve.plan.shadow import Shadows
+from equirouter.serve.plan.explore import Shadows
 from equirouter.serve.records import Key, Plan, RequestControl, RequestRecord
 
 

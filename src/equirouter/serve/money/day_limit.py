@@ -4,11 +4,13 @@ import asyncio
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Protocol
+from typing import Any
+
+import sqlalchemy as sa
 
 from equirouter.errors import StoreGoneError
-from equirouter.serve.money.store.day_spending import give_back, take
 from equirouter.serve.money.store.engine import Database
+from equirouter.serve.money.store.schema import day_spending, inserting
 from equirouter.serve.records import nusd
 
 _DAY_SECONDS = 86_400
@@ -19,33 +21,55 @@ _SHORT_SECONDS = 60.0
 """Nothing was left: another worker may have given back some of its own."""
 
 
+def take(
+    connection: sa.Connection, purpose: str, day: int, limit_nusd: int, wanted_nusd: int
+) -> int:
+    """Take money of a day, as much as is wanted or is left; returns how much.
+
+    It counts as spent until it is given back, so that a process that dies spends what it had taken.
+    """
+    c = day_spending.c
+    insert = inserting(connection.dialect.name)
+    row = {"purpose": purpose, "day": day, "spent_nusd": 0}
+    connection.execute(insert(day_spending).values(row).on_conflict_do_nothing())
+    mine = (c.purpose == purpose) & (c.day == day)
+    spent: int = connection.execute(
+        sa.select(c.spent_nusd).where(mine).with_for_update()
+    ).scalar_one()
+    taken = max(0, min(wanted_nusd, limit_nusd - spent))
+    if taken:
+        _add(connection, mine, taken)
+    return taken
+
+
+def give_back(connection: sa.Connection, purpose: str, day: int, amount_nusd: int) -> None:
+    """Money that was taken is left over."""
+    c = day_spending.c
+    _add(connection, (c.purpose == purpose) & (c.day == day), -amount_nusd)
+
+
+def _add(connection: sa.Connection, mine: Any, amount_nusd: int) -> None:  # noqa: ANN401
+    spent = day_spending.c.spent_nusd
+    connection.execute(sa.update(day_spending).where(mine).values(spent_nusd=spent + amount_nusd))
+
+
 def today(now: float) -> int:
     """The day in UTC, in days since 1970-01-01. now: Unix seconds."""
     return int(now // _DAY_SECONDS)
 
 
-class Till(Protocol):
-    """Where the money of a day is kept, of all workers."""
-
-    async def take(self, day: int, limit_nusd: int, wanted_nusd: int) -> int:
-        """As much as is wanted or is left; StoreGoneError where it cannot be asked."""
-
-    async def give_back(self, day: int, amount_nusd: int) -> None:
-        """Money that was taken is left over; StoreGoneError as for take."""
-
-
-class StoreTill:
-    """A till in the store: what is taken counts as spent, however this process ends."""
+class Till:
+    """The money of a day in the store: what is taken counts as spent, however this process ends."""
 
     def __init__(self, purpose: str, database: Database) -> None:
         self._purpose, self._database = purpose, database
 
     async def take(self, day: int, limit_nusd: int, wanted_nusd: int) -> int:
-        """As Till.take."""
+        """As much as is wanted or is left. Raises StoreGoneError."""
         return await self._database.write(take, self._purpose, day, limit_nusd, wanted_nusd)
 
     async def give_back(self, day: int, amount_nusd: int) -> None:
-        """As Till.give_back."""
+        """Money that was taken is left over. Raises StoreGoneError."""
         await self._database.write(give_back, self._purpose, day, amount_nusd)
 
 

@@ -3,14 +3,12 @@
 import asyncio
 import time
 from difflib import SequenceMatcher
-from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from equirouter.errors import GatewayError, StoreGoneError
 from equirouter.serve.money.store.log_columns import clean
-from equirouter.serve.money.store.schema import feedback, log, texts
+from equirouter.serve.money.store.schema import feedback, inserting, log, texts
 from equirouter.serve.money.store.store import Store
 from equirouter.serve.records import Key, UserFeedback
 from equirouter.serve.refusals import store_unreachable
@@ -112,7 +110,7 @@ def _keep(connection: sa.Connection, key: Key | None, given: UserFeedback) -> st
     if row.served_model is None:
         return ""
     score = given.score if given.edited is None else _likeness(connection, given)
-    insert: Any = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
+    insert = inserting(connection.dialect.name)
     written = insert(feedback).values(
         request_id=given.request_id,
         at_us=row.at_us,

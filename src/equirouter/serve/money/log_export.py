@@ -223,7 +223,7 @@ def _add(cells: dict[tuple[str, str], _Mean], text: str, row: Mapping[str, Any])
     cell = cells.setdefault((text, model), _Mean())
     if row["score"] is not None:
         cell.rate(row)
-        cell.signals.setdefault(f"user.{row['source'] or 'score'}", []).append(row["score"])
+        cell.signals.setdefault(f"user.{row['source']}", []).append(row["score"])
     if row["grade"] is not None:
         cell.grades.append(row["grade"])
         cell.graded_by = row["graded_by"]

@@ -1,29 +1,31 @@
-"""A pipeline for service: read from its folder, tried out, and measured."""
+"""A pipeline for service: read from its folder, tried out, measured, and followed."""
 
+import asyncio
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from equirouter.errors import PipelineError
+from equirouter.errors import PipelineError, UserError
 from equirouter.pipeline import RoutingPipeline
 from equirouter.pipeline.evidence import Evidence
 from equirouter.pipeline.stored import blamed_on
-from equirouter.pipeline.versions import current_version
+from equirouter.pipeline.versions import CURRENT_FILE, MOVES, PipelineVersions, current_version
 from equirouter.policy import PROBES
 from equirouter.serve.settings import PipelineSettings
 
 if TYPE_CHECKING:
     from equirouter.arrays import Float32Array
 
+
 _LOG = logging.getLogger("equirouter.serve")
 
 QUICK_SECONDS = 0.0005
-"""A decision that takes less is made on the event loop: see decider.py."""
+"""A decision that takes less is made on the event loop: see decision_thread.py."""
 _TRIED_CHARACTERS = (256, 512, 1024, 2048, 4096, 8192, 16384)
 _TIMES = 5
 
@@ -198,3 +200,46 @@ def _strongest(
         best,
     )
     return best
+
+
+LOOK_SECONDS = 2.0
+
+
+async def follow(
+    folder: Path, reload: Callable[[], Awaitable[object]], *, seconds: float = LOOK_SECONDS
+) -> None:
+    """Reload whenever another version of the pipeline in a folder is made current; without end.
+
+    What is refused is not tried again until the pointer changes once more. A folder without
+    versions has no pointer: nothing happens then.
+    """
+    seen, moved = await asyncio.to_thread(_mark, folder), await asyncio.to_thread(_moves, folder)
+    while True:
+        await asyncio.sleep(seconds)
+        mark = await asyncio.to_thread(_mark, folder)
+        if mark == seen:
+            continue
+        try:
+            before, moved = moved, await asyncio.to_thread(_moves, folder)
+            seen = mark
+            if moved == before:  # something was noted, and the same version is current
+                continue
+            await reload()
+        except UserError:  # the decider has said what is wrong with it
+            continue
+        except Exception:
+            _LOG.exception("the pipeline in %s cannot be reloaded; the old one goes on", folder)
+
+
+def _moves(folder: Path) -> int:
+    """How often a version was made current. Raises PipelineError for a file that is damaged."""
+    return sum(event.did in MOVES for event in PipelineVersions(folder).history)
+
+
+def _mark(folder: Path) -> tuple[int, int] | None:
+    """Numbers that change when the pointer is replaced; None where there is none."""
+    try:
+        status = (folder / CURRENT_FILE).stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_ino

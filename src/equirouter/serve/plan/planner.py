@@ -13,15 +13,19 @@ from equirouter.pipeline.decision import Ask
 from equirouter.policy import Control
 from equirouter.policy.pacer import Pacer
 from equirouter.serve.chat import ChatRequest
-from equirouter.serve.plan.cascades import with_pair
+from equirouter.serve.plan.cascades import Waits, with_pair
 from equirouter.serve.plan.decision_thread import DecisionThread
 from equirouter.serve.plan.feasible import Feasible, is_limited
 from equirouter.serve.plan.loading import LoadedPipeline
 from equirouter.serve.plan.prompt_tokens import prompt_tokens
-from equirouter.serve.plan.served import Canary, ServedPipeline
+from equirouter.serve.plan.served import (
+    Canary,
+    ServedPipeline,
+    paced_decision,
+    pacing_document,
+    request_over,
+)
 from equirouter.serve.plan.sessions import Circumstances, Sessions, ranked_plan
-from equirouter.serve.plan.spend_target import paced_decision, pacing_document, request_over
-from equirouter.serve.plan.waits import Waits
 from equirouter.serve.records import (
     Candidate,
     Key,
@@ -30,8 +34,7 @@ from equirouter.serve.records import (
     RequestRecord,
 )
 from equirouter.serve.settings import GatewaySettings
-from equirouter.serve.watch.agreement_alarm import AgreementWatch
-from equirouter.serve.watch.collapse_alarm import CollapseWatch
+from equirouter.serve.watch.collapse_alarm import AgreementWatch, CollapseWatch
 from equirouter.serve.watch.drift import Alarm, all_alarms, script_of
 from equirouter.serve.watch.prometheus import Metrics
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from equirouter.serve.call.translation.reading import strings
+from equirouter.serve.call.translation.chat_form import strings
 from equirouter.serve.chat import ChatRequest
 
 LIKELY = 0.7

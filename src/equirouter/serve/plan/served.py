@@ -1,19 +1,25 @@
-"""A pipeline that decides, with what the gateway knows of its models; and a canary beside it."""
+"""A pipeline that decides, with its models, a canary beside it, and the price of a mean spend.
+
+The pacer belongs to one event loop; calls end in any order and later than others begin.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from secrets import randbits
 from typing import Any
 
+import numpy as np
+
 from equirouter.errors import GatewayError
+from equirouter.pipeline.decision import Decision
 from equirouter.policy import BudgetPolicy, Control, UtilityPolicy
-from equirouter.policy.pacer import Pacer
+from equirouter.policy.pacer import Paced, Pacer
 from equirouter.serve.chat import ChatRequest
 from equirouter.serve.plan.cascades import may_cascade
 from equirouter.serve.plan.feasible import Bound, Feasible
 from equirouter.serve.plan.loading import LoadedPipeline
 from equirouter.serve.plan.sessions import session_digest
-from equirouter.serve.records import Key, Plan, Removal, RequestControl
+from equirouter.serve.records import Key, Plan, Removal, RequestControl, usd
 from equirouter.serve.setting_types import CascadeSettings
 
 _UNIT_BITS = 63  # a whole number of the database
@@ -119,3 +125,55 @@ class Canary:
     def takes(self, unit: int) -> bool:
         """Whether a unit goes to the canary."""
         return unit < self.share * 2.0**_UNIT_BITS
+
+
+def pacing_document(pacer: Pacer) -> dict[str, float | int | None]:
+    """How the stream goes, as JSON can hold it; mean_usd: None before the first request.
+
+    What is not answered yet counts as predicted.
+    """
+    state = pacer.state
+    return {
+        "spend_usd": pacer.spend_usd,
+        "mean_usd": state.spent_usd / state.n_queries if state.n_queries else None,
+        "requests": state.n_queries,
+        "lambda": pacer.lambda_,
+    }
+
+
+def paced_decision(pacer: Pacer, decision: Decision, *, is_call: bool) -> tuple[Decision, Paced]:
+    """A decision again at the price of this moment, and what `request_over` takes.
+
+    is_call: False for a question alone: nothing is counted, nothing is to be settled. Other
+    requests may have moved the price since the decision was asked for; its confidence is of the
+    model that it chose, so that of another model is not known.
+    """
+    models = tuple(decision.scores)
+    paced = pacer.decide(
+        np.array(list(decision.scores.values())),
+        np.array(list(decision.predicted_costs_usd.values())),
+        np.array([name not in decision.removed for name in models]),
+        counts=is_call,
+    )
+    ranked = [models[column] for column in paced.columns.tolist() if column >= 0]
+    first = ranked[0] if ranked else None
+    chosen = decision._replace(
+        model=first,
+        fallbacks=tuple(ranked[1:]),
+        predicted_cost_usd=None if first is None else decision.predicted_costs_usd[first],
+        value=paced.lambda_,
+        confidence=decision.confidence if first == decision.model else None,
+    )
+    return chosen, paced
+
+
+def request_over(pacer: Pacer, paced: Paced, cost_nusd: int | None) -> None:
+    """A request that was counted is over. cost_nusd: None where nobody answered.
+
+    Such a one is not of the stream: a client whose requests are all refused, or fail, would
+    else save money for the others to spend.
+    """
+    if cost_nusd is None:
+        pacer.forget(paced)
+    else:
+        pacer.settle(paced, usd(cost_nusd))

@@ -27,7 +27,7 @@ from equirouter.serve.http.gateway import Gateway
 from equirouter.serve.http.reply_checks import ReplyChecks
 from equirouter.serve.money.admission import Admission
 from equirouter.serve.money.api_keys import any_keys
-from equirouter.serve.money.day_limit import DayLimit, StoreTill
+from equirouter.serve.money.day_limit import DayLimit, Till
 from equirouter.serve.money.feedback import Feedback
 from equirouter.serve.money.store.engine import BUSY_SECONDS
 from equirouter.serve.money.store.learned import learned_in
@@ -37,10 +37,9 @@ from equirouter.serve.money.store.store import Store, connected
 from equirouter.serve.money.writer import Writer
 from equirouter.serve.plan.cascades import cascade_note
 from equirouter.serve.plan.decision_thread import DecisionThread
-from equirouter.serve.plan.explore import Explorer
+from equirouter.serve.plan.explore import Explorer, Shadows
+from equirouter.serve.plan.loading import follow
 from equirouter.serve.plan.planner import RoutingPlanner
-from equirouter.serve.plan.pointer import follow
-from equirouter.serve.plan.shadow import Shadows
 from equirouter.serve.records import RequestRecord
 from equirouter.serve.run.canary import CanaryKeeper
 from equirouter.serve.run.drift_watch import DriftKeeper
@@ -189,9 +188,7 @@ def _drift(settings: GatewaySettings, parts: Parts, store: Store) -> DriftKeeper
 def _limits(settings: GatewaySettings, store: Store) -> tuple[DayLimit, DayLimit]:
     """The money of a day for exploration, and for shadow answers."""
     explore, shadow = (
-        DayLimit(
-            section.limit_usd_per_day if section.share else None, StoreTill(name, store.database)
-        )
+        DayLimit(section.limit_usd_per_day if section.share else None, Till(name, store.database))
         for name, section in (("explore", settings.explore), ("shadow", settings.shadow))
     )
     return explore, shadow

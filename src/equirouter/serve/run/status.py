@@ -23,8 +23,7 @@ from equirouter.serve.money.store.tail import Tail, seen_in
 from equirouter.serve.records import usd
 from equirouter.serve.run.canary import compared, tally
 from equirouter.serve.settings import GatewaySettings
-from equirouter.serve.watch.agreement_alarm import AgreementWatch
-from equirouter.serve.watch.collapse_alarm import CollapseWatch
+from equirouter.serve.watch.collapse_alarm import AgreementWatch, CollapseWatch
 from equirouter.serve.watch.drift import Alarm, DriftWatch, all_alarms
 from equirouter.serve.watch.prometheus import Metrics
 

@@ -19,8 +19,7 @@ from typing import Literal, TypeAlias
 
 from equirouter.pipeline.stage import FAR_SHARE
 from equirouter.serve.money.store.tail import LoggedCall, Rated
-from equirouter.serve.watch.agreement_alarm import AgreementState
-from equirouter.serve.watch.collapse_alarm import CollapseState, CollapseWatch
+from equirouter.serve.watch.collapse_alarm import AgreementState, CollapseState, CollapseWatch
 from equirouter.serve.watch_settings import CollapseSettings, DriftSettings
 
 AlarmKind: TypeAlias = Literal[

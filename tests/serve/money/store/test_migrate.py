@@ -11,11 +11,9 @@ from equirouter.errors import ConfigError
 from equirouter.serve.money.api_keys import create_key
 from equirouter.serve.money.store import migrate as migrations
 from equirouter.serve.money.store.engine import Database
-from equirouter.serve.money.store.log_columns import log_row, record_of
 from equirouter.serve.money.store.migrate import HEAD, migrate
-from equirouter.serve.money.store.schema import log, metadata
-from equirouter.serve.records import RequestRecord, Tokens
-from tests.serve.stores import record, with_store
+from equirouter.serve.money.store.schema import metadata
+from tests.serve.stores import with_store
 
 
 def version_of(connection: sa.Connection) -> str:
@@ -74,42 +72,6 @@ def test_older_tables_are_brought_up_to_date_and_keep_their_rows(
     assert asyncio.run(work()) == (NEXT, [("first", None)])
 
 
-def test_the_log_of_the_first_version_gets_all_columns(store_url: str) -> None:
-    new = ["long_cache_write_tokens", "charged_by", "reported_nusd", "service_tier"]
-    new += ["over_budget_nusd", "cascade"]
-
-    def as_first(connection: sa.Connection) -> None:
-        connection.execute(sa.insert(log), log_row(record("r", tokens=Tokens(20, 30))))
-        for name in new:
-            connection.execute(sa.text(f"ALTER TABLE log DROP COLUMN {name}"))
-        for name in ("canaries", "grades", "day_spending"):
-            connection.execute(sa.text(f"DROP TABLE {name}"))
-        connection.execute(sa.text("ALTER TABLE feedback DROP COLUMN source"))
-        connection.execute(sa.text("UPDATE alembic_version SET version_num = '0001'"))
-
-    def columns(connection: sa.Connection) -> dict[str, set[str]]:
-        look = sa.inspect(connection)
-        return {name: {one["name"] for one in look.get_columns(name)} for name in metadata.tables}
-
-    def first_row(connection: sa.Connection) -> RequestRecord:
-        return record_of(dict(connection.execute(sa.select(log)).mappings().one()))
-
-    async def work() -> tuple[dict[str, set[str]], RequestRecord]:
-        database = Database(store_url)
-        await migrate(database)
-        await database.write(as_first)
-        await migrate(database)
-        found = await database.read(columns), await database.read(first_row)
-        await database.close()
-        return found
-
-    names, old = asyncio.run(work())
-    tables = metadata.tables.items()
-    assert names == {name: {column.name for column in table.c} for name, table in tables}
-    assert old.tokens == Tokens(20, 30)
-    assert old.charged_by is None
-
-
 def test_workers_that_start_together_migrate_once(store_url: str) -> None:
     async def work() -> None:
         databases = [Database(store_url) for _ in range(4)]
@@ -151,7 +113,7 @@ def test_only_these_columns_may_be_without_a_value(store_url: str) -> None:
         "keys": {"models", "requests_per_minute", "tokens_per_minute", "budget_nusd", "revoked_at"},
         "workers": {"gone_at"},
         "texts": {"prompt", "answer"},
-        "feedback": {"key_id", "model", "comment", "source"},
+        "feedback": {"key_id", "model", "comment"},
         "grades": {"score", "by", "note"},
         "canaries": {"ended_at_us", "verdict", "why"},
     }

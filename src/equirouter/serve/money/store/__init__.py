@@ -9,7 +9,6 @@ versions/        the steps of that, by Alembic
 books.py         short transactions on a connection of their own
 statements.py    their statements, made once; adding to counters
 reserving.py     reservations of money, a group per transaction
-day_spending.py  what a day of learning may still cost, taken in pieces
 write_batches.py settlements, log and sums, written behind the requests
 workers.py       which workers are alive; the reservations of dead ones
 reports.py       queries of the dashboard: sums, latencies, single decisions

@@ -10,9 +10,8 @@ from typing import Any, Literal, TypeAlias
 
 import orjson
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
-from equirouter.serve.money.store.schema import canaries, feedback, log
+from equirouter.serve.money.store.schema import canaries, feedback, inserting, log
 
 Ended: TypeAlias = Literal["promoted", "rolled back", "withdrawn"]
 """withdrawn: as another version became current, or was named in gateway.toml."""
@@ -72,7 +71,7 @@ def latest_trial(connection: sa.Connection, version: str) -> Trial | None:
 
 def begin_trial(connection: sa.Connection, values: Mapping[str, Any], usual: Usual) -> bool:
     """Enter a trial unless it is there; whether this call did. All others that run end."""
-    insert: Any = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
+    insert = inserting(connection.dialect.name)
     row = {**values, "usual": orjson.dumps(usual).decode()}
     made = connection.execute(insert(canaries).values(row).on_conflict_do_nothing())
     c = canaries.c

@@ -1,6 +1,6 @@
 """Brings a database to the version that this package needs, one worker at a time.
 
-A new database gets the tables of tables.py; the steps in versions/ bring older tables to the same.
+A new database gets the tables of schema.py; the steps in versions/ bring older tables to the same.
 """
 
 import os

@@ -1,6 +1,6 @@
 """The tables of the store. Money is whole nano-USD, `day` counts days since 1970-01-01 in UTC."""
 
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from sqlalchemy import (
     BigInteger,
@@ -16,8 +16,15 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
 )
+from sqlalchemy.dialects import postgresql, sqlite
 
 from equirouter.serve.money.store.log_columns import COLUMNS
+
+
+def inserting(dialect: str) -> Any:  # noqa: ANN401  # SQLAlchemy has a class for each
+    """The INSERT of a dialect, with a word on conflicts: called with the table."""
+    return sqlite.insert if dialect == "sqlite" else postgresql.insert
+
 
 OPEN, CHARGED = 0, 1  # reservations.state: of a running request; of one whose worker died
 
@@ -141,7 +148,7 @@ texts = Table(
 )
 
 # What users said of answers: the last word on each. at_us: when its request started. score: from 0
-# to 1. source: "score", "thumbs" or "edit"; null: of a time when that was not kept.
+# to 1. source: "score", "thumbs" or "edit".
 feedback = Table(
     "feedback",
     metadata,
@@ -152,7 +159,7 @@ feedback = Table(
     Column("model", Text, nullable=True),
     Column("score", Float(53), nullable=False),
     Column("comment", Text, nullable=True),
-    Column("source", String(16), nullable=True),
+    Column("source", String(16), nullable=False, default="score"),
     Index(None, "at_us"),
 )
 

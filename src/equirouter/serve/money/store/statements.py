@@ -4,12 +4,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import postgresql
 
 from equirouter.serve.money.store.schema import (
     OPEN,
     accounts,
     counts,
+    inserting,
     keys,
     log,
     reservations,
@@ -26,8 +27,7 @@ def statements(dialect: str) -> dict[str, sa.Executable]:
 
 
 def _of_reservations(dialect: str) -> dict[str, sa.Executable]:
-    on_sqlite = dialect == "sqlite"
-    insert: Any = sqlite.insert if on_sqlite else postgresql.insert
+    insert = inserting(dialect)
     window = insert(windows)
     among = _among(keys.c.id, sa.bindparam("ids", type_=_list_of(sa.Text(), dialect)), dialect)
     return {
@@ -51,7 +51,7 @@ def _of_reservations(dialect: str) -> dict[str, sa.Executable]:
 
 def _of_batches(dialect: str) -> dict[str, sa.Executable]:
     on_sqlite = dialect == "sqlite"
-    insert: Any = sqlite.insert if on_sqlite else postgresql.insert
+    insert = inserting(dialect)
     c = reservations.c
     numbers = sa.bindparam("numbers", type_=_list_of(sa.BigInteger(), dialect))
     ended = sa.and_(c.worker == sa.bindparam("worker_"), _among(c.n, numbers, dialect))
@@ -171,7 +171,7 @@ def _add() -> sa.Update:
 
 def adding(table: sa.Table, dialect: str) -> sa.Executable:
     """The statement that adds to all columns of a table beside its primary key."""
-    insert: Any = sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)
+    insert = inserting(dialect)(table)
     keys = [column.name for column in table.primary_key.columns]
     sums = {c.name: c + insert.excluded[c.name] for c in table.c if c.name not in keys}
     added: sa.Executable = insert.on_conflict_do_update(index_elements=keys, set_=sums)

@@ -15,10 +15,8 @@ import platform
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from equirouter.serve.money.store.log_columns import log_row
 from equirouter.serve.money.store.schema import (
@@ -28,6 +26,7 @@ from equirouter.serve.money.store.schema import (
     SUMS,
     Place,
     accounts,
+    inserting,
     log,
     reservations,
     sums,
@@ -140,7 +139,7 @@ def charge_dead(connection: sa.Connection, dead: Iterable[int], now: float) -> i
             row = added.setdefault(where, [0] * len(values))
             row[:] = map(operator.add, row, values)
     if taken:
-        insert: Any = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
+        insert = inserting(connection.dialect.name)
         rows = [_logged(*row) for row in taken]
         connection.execute(insert(log).on_conflict_do_nothing(), rows)
     add_up(connection, sums, added)

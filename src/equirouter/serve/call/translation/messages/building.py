@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from equirouter.serve.call.translation.reading import function_name, identifier
+from equirouter.serve.call.translation.chat_form import function_name, identifier
 from equirouter.serve.call.translation.telling import Telling
 from equirouter.serve.charging import reported
 

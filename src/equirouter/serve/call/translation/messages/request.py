@@ -14,10 +14,10 @@ from equirouter.serve.call.translation.chat_form import (
     COUNTED,
     ITEM,
     Conversation,
+    function_name,
     joined,
 )
 from equirouter.serve.call.translation.messages.tools import function_of, is_left_out
-from equirouter.serve.call.translation.reading import function_name
 
 _Object = dict[str, Any]
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from equirouter.errors import NoChatError
-from equirouter.serve.call.translation.reading import function_name, of_type
+from equirouter.serve.call.translation.chat_form import function_name, of_type
 
 _Object = dict[str, Any]
 

@@ -2,6 +2,5 @@
 
 tools.py     tools as functions, and calls of functions as those of the tools
 request.py   a request as a chat completion, or what it has no place for
-items.py     the items of a response as they grow
 building.py  the answer as a response
 """

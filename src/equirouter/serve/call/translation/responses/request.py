@@ -13,8 +13,6 @@ from equirouter.serve.call.translation.chat_form import (
     ITEM,
     Conversation,
     joined,
-)
-from equirouter.serve.call.translation.reading import (
     of_type,
     only,
     strings,

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from equirouter.errors import NoChatError
-from equirouter.serve.call.translation.reading import (
+from equirouter.serve.call.translation.chat_form import (
     function_name,
     of_type,
     only,

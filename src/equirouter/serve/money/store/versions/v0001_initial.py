@@ -1,4 +1,4 @@
-"""The first version: its tables were made from tables.py, as those of every new database are."""
+"""The first version: its tables are made from schema.py, as those of every new database are."""
 
 revision = "0001"
 down_revision: str | None = None
