@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Any
 
 from aiohttp import web
@@ -22,6 +23,7 @@ from equirouter.serve.watch.prometheus import Metrics
 from equirouter.serve.watch.tracing import Tracer
 
 
+@dataclass(eq=False)
 class Gateway:
     """All that answers requests, made of its parts.
 
@@ -30,46 +32,31 @@ class Gateway:
     administrators. fault: why no new requests are welcome, None if they are.
     """
 
-    def __init__(
-        self,
-        settings: GatewaySettings,
-        *,
-        pool: ModelPool,
-        checks: ReplyChecks,
-        planner: Planner,
-        admission: Gatekeeper,
-        log: Callable[[RequestRecord], None],
-        feedback: Feedback,
-        metrics: Metrics,
-        events: Hub,
-        tracer: Tracer | None = None,
-        explorer: Explorer | None = None,
-        shadows: Shadows | None = None,
-        routes: Sequence[web.RouteDef] = (),
-        fault: Callable[[], str | None] = lambda: None,
-    ) -> None:
-        self.settings = settings
-        self.pool = pool
-        self.checks = checks
-        self.planner = planner
-        self.admission = admission
-        self.feedback = feedback
-        self.metrics = metrics
-        self.events = events
-        self.tracer = tracer
-        self._explorer = explorer
-        self.shadows = shadows
-        self.routes = routes
-        self.fault = fault
-        self.is_draining = False
-        self.is_cutting = False
-        self._running: set[asyncio.Task[Any]] = set()
+    settings: GatewaySettings
+    pool: ModelPool
+    checks: ReplyChecks
+    planner: Planner
+    admission: Gatekeeper
+    log: Callable[[RequestRecord], None]
+    feedback: Feedback
+    metrics: Metrics
+    events: Hub
+    tracer: Tracer | None = None
+    explorer: Explorer | None = None
+    shadows: Shadows | None = None
+    routes: Sequence[web.RouteDef] = ()
+    fault: Callable[[], str | None] = lambda: None
+    is_draining: bool = False
+    is_cutting: bool = False
+    _running: set[asyncio.Task[Any]] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
         self._listeners: tuple[Callable[[RequestRecord], None], ...] = (
-            planner.finished,
-            *(() if explorer is None else (explorer.finished,)),
-            log,
-            metrics.observe,
-            events.publish,
+            self.planner.finished,
+            *(() if self.explorer is None else (self.explorer.finished,)),
+            self.log,
+            self.metrics.observe,
+            self.events.publish,
             log_request,
         )
 
@@ -77,12 +64,12 @@ class Gateway:
         self, plan: Plan, chat: ChatRequest, control: RequestControl, key: Key | None
     ) -> Plan:
         """The plan, or now and then one with another model first: see Explorer."""
-        return plan if self._explorer is None else self._explorer.drawn(plan, chat, control, key)
+        return plan if self.explorer is None else self.explorer.drawn(plan, chat, control, key)
 
     def withdrawn(self, plan: Plan) -> Plan:
         """The router's own plan, in place of one with another model first."""
-        assert self._explorer is not None  # noqa: S101  # it made that plan
-        return self._explorer.withdrawn(plan)
+        assert self.explorer is not None  # noqa: S101  # it made that plan
+        return self.explorer.withdrawn(plan)
 
     def runs(self) -> None:
         """The current task answers a request: it is waited for when the gateway stops."""

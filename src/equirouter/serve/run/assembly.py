@@ -58,46 +58,18 @@ _LOG = logging.getLogger("equirouter.serve")
 async def open_gateway(settings: GatewaySettings) -> AsyncIterator[Gateway]:
     """A gateway that is ready to serve. Raises UserError for settings that cannot be followed."""
     async with open_parts(settings) as parts:
-        store = await Store.open(settings.store)
-        hub = Hub(StoreReports(store.database))
-        admission = Admission(store, settings.keys)
-        clock = RetrainClock(settings, parts.metrics.retrained)
-        canary, drift = _canary(settings, parts, store), _drift(settings, parts, store)
-        limits = explore, shadow = _limits(settings, store)
-        shadows = Shadows(settings.shadow, shadow) if settings.shadow.share else None
-        scoring = ScoreClock(settings, None if shadows is None else lambda: shadows.answered)
-        works = (
-            *_beside(settings, parts, clock, canary, drift),
-            *(limit.keep() for limit in limits),
-            scoring.run(),
-        )
+        whole = _Whole(settings, parts, await Store.open(settings.store))
+        works = (*whole.works(), *(limit.keep() for limit in whole.limits.values()))
         beside = [asyncio.create_task(work) for work in works]
         try:
-            yield Gateway(
-                settings,
-                pool=parts.pool,
-                checks=parts.checks,
-                planner=parts.planner,
-                admission=admission,
-                log=_counted(store.writer, parts.metrics),
-                feedback=Feedback(store),
-                metrics=parts.metrics,
-                events=hub,
-                tracer=parts.tracer,
-                explorer=Explorer(settings.explore, explore) if settings.explore.share else None,
-                shadows=shadows,
-                routes=_routes(
-                    settings, parts, store, hub, admission, clock, canary, drift, scoring
-                ),
-                fault=store.fault,
-            )
+            yield whole.gateway()
         finally:
             for task in beside:
                 task.cancel()
             await asyncio.gather(*beside, return_exceptions=True)
             with suppress(StoreGoneError):  # what is left of a day's money then counts as spent
-                await asyncio.gather(*(limit.close() for limit in limits))
-            await _close(store, parts)
+                await asyncio.gather(*(limit.close() for limit in whole.limits.values()))
+            await _close(whole.store, parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,54 +116,10 @@ async def open_parts(settings: GatewaySettings) -> AsyncIterator[Parts]:
             metrics.count()
 
 
-def _beside(
-    settings: GatewaySettings,
-    parts: Parts,
-    clock: RetrainClock,
-    canary: CanaryKeeper | None,
-    drift: DriftKeeper | None,
-) -> Iterator[Coroutine[None, None, None]]:
-    """Work that goes on beside the requests."""
-    yield parts.metrics.keep()
-    if canary is not None:
-        yield canary.run()
-    if drift is not None:
-        yield drift.run()
-    if settings.pipeline.path is not None:
-        yield follow(settings.pipeline.path, parts.planner.reload)
-        yield clock.run()
-
-
 def _decider(settings: GatewaySettings, metrics: Metrics) -> DecisionThread | None:
     if settings.pipeline.path is None:
         return None
     return DecisionThread(settings.pipeline, tuple(settings.models), metrics)
-
-
-def _canary(settings: GatewaySettings, parts: Parts, store: Store) -> CanaryKeeper | None:
-    """The watch over canary.version, None where none is set."""
-    path, decider = settings.pipeline.path, parts.decider
-    if settings.canary.version is None or path is None or decider is None:
-        return None
-    return CanaryKeeper(
-        settings.canary, PipelineVersions(path), store, decider, parts.planner, parts.metrics
-    )
-
-
-def _drift(settings: GatewaySettings, parts: Parts, store: Store) -> DriftKeeper | None:
-    path, decider = settings.pipeline.path, parts.decider
-    if not settings.drift.enabled or path is None or decider is None:
-        return None
-    return DriftKeeper(settings.drift, path, store.database, decider, parts.metrics)
-
-
-def _limits(settings: GatewaySettings, store: Store) -> tuple[DayLimit, DayLimit]:
-    """The money of a day for exploration, and for shadow answers."""
-    explore, shadow = (
-        DayLimit(section.limit_usd_per_day if section.share else None, Till(name, store.database))
-        for name, section in (("explore", settings.explore), ("shadow", settings.shadow))
-    )
-    return explore, shadow
 
 
 def _cascade(
@@ -221,85 +149,128 @@ def _compare_prices(prices: Mapping[str, Price], decider: DecisionThread | None)
             )
 
 
-def _routes(
-    settings: GatewaySettings,
-    parts: Parts,
-    store: Store,
-    hub: Hub,
-    admission: Admission,
-    clock: RetrainClock,
-    canary: CanaryKeeper | None,
-    drift: DriftKeeper | None,
-    scoring: ScoreClock,
-) -> list[web.RouteDef]:
-    """The dashboard, and what administrators ask for."""
-    pool, planner = parts.pool, parts.planner
-    started = time.time()
+class _Whole:
+    """A gateway with its store, and what goes on beside the requests."""
 
-    def status() -> dict[str, object]:
+    def __init__(self, settings: GatewaySettings, parts: Parts, store: Store) -> None:
+        self.settings, self.parts, self.store = settings, parts, store
+        self.started = time.time()
+        self.reports = StoreReports(store.database)
+        self.hub = Hub(self.reports)
+        self.admission = Admission(store, settings.keys)
+        self.retraining = RetrainClock(settings, parts.metrics.retrained)
+        self.canary: CanaryKeeper | None = None
+        self.drift: DriftKeeper | None = None
+        path, decider, metrics = settings.pipeline.path, parts.decider, parts.metrics
+        if path is not None and decider is not None:
+            if settings.canary.version is not None:
+                self.canary = CanaryKeeper(
+                    settings.canary, PipelineVersions(path), store, decider, parts.planner, metrics
+                )
+            if settings.drift.enabled:
+                self.drift = DriftKeeper(settings.drift, path, store.database, decider, metrics)
+        self.limits = {
+            name: DayLimit(
+                section.limit_usd_per_day if section.share else None, Till(name, store.database)
+            )
+            for name, section in (("explore", settings.explore), ("shadow", settings.shadow))
+        }
+        shadows = Shadows(settings.shadow, self.limits["shadow"]) if settings.shadow.share else None
+        self.shadows = shadows
+        self.scoring = ScoreClock(settings, None if shadows is None else lambda: shadows.answered)
+
+    def gateway(self) -> Gateway:
+        settings, parts = self.settings, self.parts
+        explore = settings.explore
+        return Gateway(
+            settings,
+            pool=parts.pool,
+            checks=parts.checks,
+            planner=parts.planner,
+            admission=self.admission,
+            log=_counted(self.store.writer, parts.metrics),
+            feedback=Feedback(self.store),
+            metrics=parts.metrics,
+            events=self.hub,
+            tracer=parts.tracer,
+            explorer=Explorer(explore, self.limits["explore"]) if explore.share else None,
+            shadows=self.shadows,
+            routes=self.routes(),
+            fault=self.store.fault,
+        )
+
+    def works(self) -> Iterator[Coroutine[None, None, None]]:
+        """Work that goes on beside the requests."""
+        yield self.parts.metrics.keep()
+        if self.canary is not None:
+            yield self.canary.run()
+        if self.drift is not None:
+            yield self.drift.run()
+        if self.settings.pipeline.path is not None:
+            yield follow(self.settings.pipeline.path, self.parts.planner.reload)
+            yield self.retraining.run()
+        yield self.scoring.run()
+
+    def routes(self) -> list[web.RouteDef]:
+        """The dashboard, and what administrators ask for."""
+        settings = self.settings
+        routes = [
+            *admin_routes(self.status, self.reload),
+            *key_routes(self.store.database, settings.models, settings.limits, self.admission),
+        ]
+        return routes + (dashboard_routes(self.view()) if settings.telemetry.dashboard else [])
+
+    def status(self) -> dict[str, object]:
+        store, parts = self.store, self.parts
         return {
             "version": __version__,
-            "started_at": started,
-            "workers": settings.server.workers,
+            "started_at": self.started,
+            "workers": self.settings.server.workers,
             "log_queued": store.writer.queued,
             "log_dropped": store.writer.dropped,
             "store_failing": store.lost() or store.writer.failing,
-            "pipeline": planner.status(),
-            "retrain": clock.last,
-            "canary": None if canary is None else canary.state,
-            "shadow_scores": scoring.last,
-            "alarms": [asdict(alarm) for alarm in watched() if alarm.is_on],
-            "refused_parameters": pool.refused.document(),
+            "pipeline": parts.planner.status(),
+            "retrain": self.retraining.last,
+            "canary": self.canary_state(),
+            "shadow_scores": self.scoring.last,
+            "alarms": [asdict(alarm) for alarm in self.watched() if alarm.is_on],
+            "refused_parameters": parts.pool.refused.document(),
         }
 
-    def watched() -> list[Alarm]:
-        return planner.alarms(() if drift is None else drift.alarms())
+    def canary_state(self) -> dict[str, object] | None:
+        return None if self.canary is None else self.canary.state
 
-    async def reload(force: bool) -> dict[str, object]:
-        taken = await planner.reload(force=force)
-        if settings.server.workers > 1:
+    def watched(self) -> list[Alarm]:
+        return self.parts.planner.alarms(() if self.drift is None else self.drift.alarms())
+
+    async def reload(self, force: bool) -> dict[str, object]:
+        taken = await self.parts.planner.reload(force=force)
+        if self.settings.server.workers > 1:
             os.kill(os.getppid(), signal.SIGHUP)  # the parent tells all workers, this one too
         return {"pipeline": taken}
 
-    routes = [
-        *admin_routes(status, reload),
-        *key_routes(store.database, settings.models, settings.limits, admission),
-    ]
-    if settings.telemetry.dashboard:
-        view = _view(settings, parts, store, hub, canary, watched, status)
-        routes += dashboard_routes(view)
-    return routes
-
-
-def _view(
-    settings: GatewaySettings,
-    parts: Parts,
-    store: Store,
-    hub: Hub,
-    canary: CanaryKeeper | None,
-    watched: Callable[[], list[Alarm]],
-    status: Callable[[], dict[str, object]],
-) -> View:
-    """The dashboard, with all that it shows."""
-    pool, planner = parts.pool, parts.planner
-    return View(
-        StoreReports(store.database),
-        hub,
-        models=sorted(pool.routes, key=lambda name: _price_rank(pool.routes[name].price)),
-        strongest=lambda: planner.strongest,
-        collapse=planner.collapse.states,
-        agreement=planner.agreement.state,
-        alarms=parts.metrics.alarms,
-        collapse_settings=settings.collapse,
-        watched=watched,
-        versions=partial(latest_versions, settings.pipeline.path),
-        canary=lambda: None if canary is None else canary.state,
-        learned=lambda since, until: store.database.read(learned_in, since, until),
-        explore=settings.explore,
-        shadow=settings.shadow,
-        breakers=lambda: {name: guard.state for name, guard in pool.guards.items()},
-        status=status,
-    )
+    def view(self) -> View:
+        """The dashboard, with all that it shows."""
+        settings, pool, planner = self.settings, self.parts.pool, self.parts.planner
+        database = self.store.database
+        return View(
+            self.reports,
+            self.hub,
+            models=sorted(pool.routes, key=lambda name: _price_rank(pool.routes[name].price)),
+            strongest=lambda: planner.strongest,
+            collapse=planner.collapse.states,
+            agreement=planner.agreement.state,
+            alarms=self.parts.metrics.alarms,
+            collapse_settings=settings.collapse,
+            watched=self.watched,
+            versions=partial(latest_versions, settings.pipeline.path),
+            canary=self.canary_state,
+            learned=lambda since, until: database.read(learned_in, since, until),
+            explore=settings.explore,
+            shadow=settings.shadow,
+            breakers=lambda: {name: guard.state for name, guard in pool.guards.items()},
+            status=self.status,
+        )
 
 
 def _price_rank(price: Price) -> float:

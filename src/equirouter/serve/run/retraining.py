@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Literal
 
 from equirouter.pipeline.versions import last_retraining
@@ -47,23 +46,14 @@ class RetrainClock:
         if self._every is None or self._folder is None:
             return
         while True:
-            left = self._left(self._every, self._folder)
+            left = last_retraining(self._folder) + self._every - time.time()
             if left > 0:
                 await asyncio.sleep(min(left, LONGEST_SLEEP_SECONDS))
-                continue
-            await self._retrain()
+            else:
+                self._tell(*await _run_apart(self._command))
 
-    def _left(self, every: float, folder: Path) -> float:
-        """Seconds until the next run."""
-        return last_retraining(folder) + every - time.time()
-
-    async def _retrain(self) -> None:
-        code, out, errors = await _run_apart(self._command)
-        self._tell(code, out, errors)
-
-    def _tell(self, code: int, out: bytes, errors: str) -> None:
+    def _tell(self, code: int, out: bytes, last_line: str) -> None:
         result = _RESULTS.get(code, "failed")
-        last_line = errors.rsplit("\n", 1)[-1]
         if result == "promoted":
             document = json.loads(out)
             last_line = f"version {document['current']} is current"
@@ -107,8 +97,7 @@ class ScoreClock:
             answered = self._answered()
             if answered == seen:
                 continue
-            code, out, errors = await _run_apart(self._command)
-            last_line = errors.rsplit("\n", 1)[-1]
+            code, out, last_line = await _run_apart(self._command)
             if code == 0:
                 seen = answered
                 document = json.loads(out)
@@ -125,7 +114,7 @@ def _command(settings: GatewaySettings, *words: str) -> list[str]:
 
 
 async def _run_apart(command: Sequence[str]) -> tuple[int, bytes, str]:
-    """Run a command, which ends with the caller: its exit code, its output and what it said."""
+    """Run a command, which ends with the caller: exit code, output and the last line it said."""
     environment = {n: v for n, v in os.environ.items() if n != "PROMETHEUS_MULTIPROC_DIR"}
     child = await asyncio.create_subprocess_exec(
         *command,
@@ -141,4 +130,4 @@ async def _run_apart(command: Sequence[str]) -> tuple[int, bytes, str]:
             child.terminate()
         raise
     code = -1 if child.returncode is None else child.returncode
-    return code, out, err.decode("utf-8", "replace").strip()
+    return code, out, err.decode("utf-8", "replace").strip().rsplit("\n", 1)[-1]
