@@ -317,10 +317,21 @@ class GatewaySettings(Section):
                     f"{', '.join(self.upstreams)}"
                 )
             _check_model(name, model, self.upstreams[model.upstream])
-        if self.cascade.enabled and self.pipeline.path is None:
-            raise ValueError("cascade.enabled needs a pipeline with plans: set pipeline.path")
-        if self.pipeline.spend_usd is not None and self.pipeline.path is None:
-            raise ValueError("pipeline.spend_usd needs a pipeline to decide: set pipeline.path")
+        for setting, is_set, purpose in (
+            ("cascade.enabled", self.cascade.enabled, "with plans"),
+            ("pipeline.spend_usd", self.pipeline.spend_usd is not None, "to decide"),
+            ("retrain.every", self.retrain.every is not None, "with versions"),
+            ("canary.version", self.canary.version is not None, "with versions"),
+        ):
+            if is_set and self.pipeline.path is None:
+                raise ValueError(f"{setting} needs a pipeline {purpose}: set pipeline.path")
+        for setting, models in (
+            ("explore.except_models", self.explore.except_models),
+            ("shadow.models", self.shadow.models),
+        ):
+            unknown = sorted(models - self.models.keys())
+            if unknown:
+                raise ValueError(f"{setting}: no model {', '.join(unknown)}")
         if self.limits.regions is not None:
             for name, upstream in self.upstreams.items():
                 if upstream.region is None:
@@ -328,27 +339,6 @@ class GatewaySettings(Section):
                         f"upstreams.{name}: no region is set, and limits.regions says where data "
                         "may go; set it, to one of those or to another that is then never called"
                     )
-        return self
-
-    @model_validator(mode="after")
-    def _explores(self) -> Self:
-        for name, models in (
-            ("explore.except_models", self.explore.except_models),
-            ("shadow.models", self.shadow.models),
-        ):
-            unknown = sorted(models - self.models.keys())
-            if unknown:
-                raise ValueError(f"{name}: no model {', '.join(unknown)}")
-        return self
-
-    @model_validator(mode="after")
-    def _retrains(self) -> Self:
-        for name, value in (
-            ("retrain.every", self.retrain.every),
-            ("canary.version", self.canary.version),
-        ):
-            if value is not None and self.pipeline.path is None:
-                raise ValueError(f"{name} needs a pipeline with versions: set pipeline.path")
         return self
 
     _file: Path | None = None

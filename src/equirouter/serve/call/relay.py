@@ -8,7 +8,7 @@ import orjson
 
 from equirouter.errors import GatewayError, UpstreamError
 from equirouter.serve.call.attempts import Served
-from equirouter.serve.call.sse import StreamReader, error_event, list_or_empty
+from equirouter.serve.call.sse import StreamReader, error_event, objects
 from equirouter.serve.contracts import Outlet
 from equirouter.serve.refusals import error_document
 
@@ -119,36 +119,17 @@ def typed(content_type: str, expected: str) -> str:
 
 def answer_text(document: dict[str, Any]) -> str:
     """All that an answer says, of every choice, with the arguments of its tool calls."""
-    texts: list[str] = []
-    for choice in list_or_empty(document.get("choices")):
-        message = choice.get("message") if isinstance(choice, dict) else None
-        if isinstance(message, dict):
-            texts.extend(_of_message(message))
-    for block in list_or_empty(document.get("content")):  # of a message
-        if isinstance(block, dict):
-            text = next((block[name] for name in ("text", "thinking") if block.get(name)), "")
-            texts.append(text if isinstance(text, str) else "")
-            if block.get("input"):
-                texts.append(orjson.dumps(block["input"]).decode())
-    for item in list_or_empty(document.get("output")):  # of the Responses API
-        if isinstance(item, dict):
-            texts.append(item["arguments"] if isinstance(item.get("arguments"), str) else "")
-            texts.extend(
-                part["text"]
-                for part in list_or_empty(item.get("content"))
-                if isinstance(part, dict) and isinstance(part.get("text"), str)
-            )
-    return "".join(texts)
-
-
-def _of_message(message: dict[str, Any]) -> list[str]:
-    texts = [
-        message[name]
-        for name in ("reasoning_content", "content", "refusal")
-        if isinstance(message.get(name), str)
-    ]
-    for call in list_or_empty(message.get("tool_calls")):
-        function = call.get("function") if isinstance(call, dict) else None
-        if isinstance(function, dict) and isinstance(function.get("arguments"), str):
-            texts.append(function["arguments"])
-    return texts
+    said: list[object] = []
+    for choice in objects(document.get("choices")):
+        for message in objects([choice.get("message")]):
+            said += [message.get(name) for name in ("reasoning_content", "content", "refusal")]
+            calls = [call.get("function") for call in objects(message.get("tool_calls"))]
+            said += [function.get("arguments") for function in objects(calls)]
+    for block in objects(document.get("content")):  # of a message
+        said.append(block.get("text") or block.get("thinking"))
+        if block.get("input"):
+            said.append(orjson.dumps(block["input"]).decode())
+    for item in objects(document.get("output")):  # of the Responses API
+        said.append(item.get("arguments"))
+        said += [part.get("text") for part in objects(item.get("content"))]
+    return "".join(text for text in said if isinstance(text, str))

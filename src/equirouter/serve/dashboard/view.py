@@ -131,26 +131,25 @@ async def _feedback(view: View, since: float, until: float) -> list[Document]:
 async def _collapses(view: View, _since: float, _until: float) -> list[Document]:
     alarms = await asyncio.to_thread(view.alarms)
     states = view.collapse()
+    elsewhere = CollapseState(0, 0.0, None)  # only other workers saw the class
     return [
-        _collapse(view, name, states.get(name), is_alarm=name in alarms)
+        _collapse(view, name, states.get(name, elsewhere), is_alarm=name in alarms)
         for name in sorted({*states, *alarms})
     ]
 
 
-def _collapse(view: View, class_: str, state: CollapseState | None, *, is_alarm: bool) -> Document:
-    """limit: the share above which evidence for the alarm is gathered. state: None in others."""
-    decisions = 0 if state is None else state.decisions
-    expected = None if state is None else state.expected
-    tolerance = view.collapse_settings.tolerance
+def _collapse(view: View, class_: str, state: CollapseState, *, is_alarm: bool) -> Document:
+    """limit: the share above which evidence for the alarm is gathered."""
+    expected, tolerance = state.expected, view.collapse_settings.tolerance
     return {
         "class": class_,
-        "requests": decisions,
-        "share": state.share if state is not None and decisions else None,
+        "requests": state.decisions,
+        "share": state.share if state.decisions else None,
         "expected": expected,
         "limit": None if expected is None else min(expected + tolerance, 1.0),
-        "evidence": 0.0 if state is None else state.evidence,
-        "is_enough": decisions >= view.collapse_settings.minimum,
-        "alarm": is_alarm or (state is not None and state.is_alarm),
+        "evidence": state.evidence,
+        "is_enough": state.decisions >= view.collapse_settings.minimum,
+        "alarm": is_alarm or state.is_alarm,
     }
 
 

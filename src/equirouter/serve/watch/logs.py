@@ -2,15 +2,14 @@
 
 A request that failed on the gateway's or the upstreams' side (status 500 and more) is a warning,
 one that another model than the first answered, or that cost more than its budget, is an info, all
-others are debug. What a client
-sent is never in a line, save the name of the model that it asked for.
+others are debug. What a client sent is never in a line, save the name of the model that it asked
+for.
 """
 
 import json
 import logging
 import re
 import sys
-from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import TextIO
@@ -35,8 +34,8 @@ def set_up_logging(
     secrets: values that are replaced by *** wherever they would appear, such as providers' keys.
     """
     handler = logging.StreamHandler(sys.stderr if stream is None else stream)
-    form = _Json if settings.format == "json" else _Text
-    handler.setFormatter(form([secret for secret in secrets if secret]))
+    known = [secret for secret in secrets if secret]
+    handler.setFormatter(_Lines(known, is_json=settings.format == "json"))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)  # of libraries, only what may be wrong
@@ -95,49 +94,33 @@ def _fields(record: RequestRecord) -> Mapping[str, object]:
     }
 
 
-class _Form(logging.Formatter, ABC):
-    """The part that both forms share: the fields of a line, and secrets that are taken out."""
+class _Lines(logging.Formatter):
+    """Lines as JSON or text, without secrets."""
 
-    def __init__(self, secrets: list[str]) -> None:
+    def __init__(self, secrets: list[str], *, is_json: bool) -> None:
         super().__init__()
         self._secrets = sorted(secrets, key=len, reverse=True)  # one may be a part of another
+        self._is_json = is_json
 
     def format(self, record: logging.LogRecord) -> str:
-        message = self._safe(record.getMessage())
-        exception = self.formatException(record.exc_info) if record.exc_info else None
-        return self._line(record, message, None if exception is None else self._safe(exception))
-
-    @abstractmethod
-    def _line(self, record: logging.LogRecord, message: str, exception: str | None) -> str:
-        """The whole of a line, or of lines."""
+        time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        level, message = record.levelname.lower(), self._safe(record.getMessage())
+        fields: Mapping[str, object] = getattr(record, "fields", {})
+        exception = self._safe(self.formatException(record.exc_info)) if record.exc_info else None
+        if self._is_json:
+            document = {"time": time, "level": level, "logger": record.name, "message": message}
+            more = {} if exception is None else {"exception": exception}
+            line = json.dumps({**document, **fields, **more}, ensure_ascii=False, default=str)
+            return self._safe(line)
+        shown = "".join(
+            f" {name}={value!r}"  # repr: what a client sent cannot begin a new line
+            for name, value in fields.items()
+            if value is not None
+        )
+        line = f"{time} {level:7} {message}{self._safe(shown)}"
+        return line if exception is None else f"{line}\n{exception}"
 
     def _safe(self, text: str) -> str:
         for secret in self._secrets:
             text = text.replace(secret, "***")
         return _SECRET.sub("***", text)
-
-
-class _Json(_Form):
-    def _line(self, record: logging.LogRecord, message: str, exception: str | None) -> str:
-        document: dict[str, object] = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "message": message,
-        }
-        document |= getattr(record, "fields", {})
-        if exception is not None:
-            document["exception"] = exception
-        return self._safe(json.dumps(document, ensure_ascii=False, default=str))
-
-
-class _Text(_Form):
-    def _line(self, record: logging.LogRecord, message: str, exception: str | None) -> str:
-        time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
-        shown = "".join(
-            f" {name}={value!r}"  # repr: what a client sent cannot begin a new line
-            for name, value in getattr(record, "fields", {}).items()
-            if value is not None
-        )
-        line = f"{time} {record.levelname.lower():7} {message}{self._safe(shown)}"
-        return line if exception is None else f"{line}\n{exception}"

@@ -190,7 +190,7 @@ def _of_request(record: RequestRecord, route: str) -> dict[str, "AttributeValue"
         "equirouter.cost_usd": usd_or_none(record.cost_nusd),
         "gen_ai.conversation.id": record.session,
     }
-    return {name: value for name, value in attributes.items() if value is not None}
+    return _known(attributes)
 
 
 def _of_plan(plan: Plan) -> dict[str, "AttributeValue"]:
@@ -208,7 +208,7 @@ def _of_plan(plan: Plan) -> dict[str, "AttributeValue"]:
         "equirouter.predicted_cost_usd": None if first is None else first.predicted_cost_usd,
         "equirouter.score": None if first is None else first.score,
     }
-    return {name: value for name, value in attributes.items() if value is not None}
+    return _known(attributes)
 
 
 def _of_answer(record: RequestRecord, attempt: Attempt) -> dict[str, "AttributeValue"]:
@@ -235,7 +235,11 @@ def _of_cascade(attempt: Attempt) -> dict[str, "AttributeValue"]:
         "gen_ai.usage.input_tokens": attempt.input_tokens,
         "gen_ai.usage.output_tokens": attempt.output_tokens,
     }
-    return {name: value for name, value in known.items() if value is not None}
+    return _known(known)
+
+
+def _known(attributes: Mapping[str, "AttributeValue | None"]) -> dict[str, "AttributeValue"]:
+    return {name: value for name, value in attributes.items() if value is not None}
 
 
 def _failed(span: "Span", kind: str) -> None:
