@@ -99,24 +99,17 @@ async def walk(
     raise NoAnswerError(tries.last)
 
 
+@dataclass(slots=True)
 class _Tries:
     """The calls for one request. last: how the latest one failed. reserved_nusd: by the ticket."""
 
-    def __init__(
-        self,
-        call: Call,
-        attempts: list[Attempt],
-        retries: RetrySettings,
-        ticket: Reservation,
-        reserved_nusd: int,
-    ) -> None:
-        self.last: UpstreamError | None = None
-        self._call = call
-        self._attempts = attempts
-        self._retries = retries
-        self._ticket = ticket
-        self._reserved_nusd = reserved_nusd
-        self._calls = 0
+    call: Call
+    attempts: list[Attempt]
+    retries: RetrySettings
+    ticket: Reservation
+    reserved_nusd: int
+    last: UpstreamError | None = None
+    calls: int = 0
 
     async def answer(self, route: Route, upper_nusd: int, *, is_last: bool) -> _Fetched | None:
         """The answer of one model, None if the next one is to be asked.
@@ -124,39 +117,39 @@ class _Tries:
         upper_nusd: most that a call of it can cost. is_last: there is no next one, so this one is
         given time, and another try. Raises NoAnswerError where nobody is to be asked any more.
         """
-        for same in range(self._retries.same_model if is_last else 1):
-            if self._calls == self._retries.max_attempts:
+        for same in range(self.retries.same_model if is_last else 1):
+            if self.calls == self.retries.max_attempts:
                 raise NoAnswerError(self.last)
             if same:
-                pause = pause_seconds(self.last, same, self._retries)
+                pause = pause_seconds(self.last, same, self.retries)
                 if pause is None:
                     break
                 await asyncio.sleep(pause)
             if not await self._affords(upper_nusd):
                 note = _note(route, "refused", 0.0, "the budget does not allow it")
-                self._attempts.append(note)
+                self.attempts.append(note)
                 break
-            wait = self._retries.max_wait_seconds if is_last else 0.0
+            wait = self.retries.max_wait_seconds if is_last else 0.0
             try:
-                return await try_once(route, self._call, wait, self._attempts)
+                return await try_once(route, self.call, wait, self.attempts)
             except UpstreamError as error:
                 failed = self.last = error
             if failed.outcome == "refused":
                 break
-            self._calls += 1
-            is_named = self._call.names_parameter(route.model, failed)
+            self.calls += 1
+            is_named = self.call.names_parameter(route.model, failed)
             if failed.status in _CLIENTS_FAULT and not (is_named or _is_too_long(failed)):
                 raise NoAnswerError(failed)
         return None
 
     async def _affords(self, upper_nusd: int) -> bool:
         """Reserve a call beside what the failed ones are charged; False: over budget."""
-        needed = upper_nusd + sum(attempt.cost_nusd or 0 for attempt in self._attempts)
-        if needed <= self._reserved_nusd:
+        needed = upper_nusd + sum(attempt.cost_nusd or 0 for attempt in self.attempts)
+        if needed <= self.reserved_nusd:
             return True
-        if not await self._ticket.extend(needed):
+        if not await self.ticket.extend(needed):
             return False
-        self._reserved_nusd = needed
+        self.reserved_nusd = needed
         return True
 
 

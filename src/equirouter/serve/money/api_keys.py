@@ -175,15 +175,13 @@ def spend_of(connection: sa.Connection, key_id: str) -> list[Spend]:
 
 def _stored(connection: sa.Connection, row: Any, now: float) -> StoredKey:  # noqa: ANN401
     key = _key(row)
-    running = first_day(key.period, now)
-    last = last_day(now)
-    spends = [
+    running = range(first_day(key.period, now), last_day(now) + 1)
+    spends = (
         spend
         for spend in spend_of(connection, key.id)
-        if spend.period == key.period and running <= spend.day <= last
-    ]
-    spend = spends[0] if spends else None
-    return StoredKey(key, row["shown"], row["created_at"], row["revoked_at"], spend)
+        if spend.period == key.period and spend.day in running
+    )
+    return StoredKey(key, row["shown"], row["created_at"], row["revoked_at"], next(spends, None))
 
 
 def _key(row: Any) -> Key:  # noqa: ANN401  # a row by column

@@ -4,7 +4,7 @@ A request of a cascade has the answers of several models to one query.
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -172,9 +172,9 @@ def _answered(
     connection: sa.Connection,
     conditions: Sequence[sa.ColumnElement[bool]],
     capped: Iterable[Capped],
-) -> Any:  # noqa: ANN401
-    """Answered requests with their texts and feedback, oldest first, a page at a time."""
-    c, last = log.c, 0
+) -> Iterator[Any]:
+    """Answered requests with their texts and feedback, oldest first."""
+    c = log.c
     wanted = (
         sa.select(
             c.id,
@@ -197,15 +197,16 @@ def _answered(
             .outerjoin(grades, grades.c.request_id == c.request_id)
         )
         .where(*conditions)
-        .order_by(c.id)
-        .limit(_PAGE)
     )
-    while True:
-        page = connection.execute(wanted.where(c.id > last)).mappings().all()
-        yield from page
-        if len(page) < _PAGE:
-            return
-        last = page[-1]["id"]
+    return log_pages(connection, wanted)
+
+
+def log_pages(connection: sa.Connection, wanted: sa.Select[Any]) -> Iterator[Any]:
+    """The rows of a SELECT with the log's id, in its order, read a page at a time."""
+    last, page = 0, wanted.order_by(log.c.id).limit(_PAGE)
+    while rows := connection.execute(page.where(log.c.id > last)).mappings().all():
+        yield from rows
+        last = rows[-1]["id"]
 
 
 def _text(row: Mapping[str, Any], scope: Scope, window_turns: int) -> str:
@@ -320,6 +321,7 @@ def _table(
     propensity = [[chances[text].propensity(model) for model in models] for text in queries]
     known = {at: cell.answer for at, cell in cells.items() if cell.answer is not None}
     answers = [[known.get((text, model)) for model in models] for text in queries]
+    signals = {name for cell in cells.values() for name in cell.signals}
     return Outcomes(
         query_ids=tuple(hashlib.sha256(text.encode()).hexdigest()[:16] for text in queries),
         texts=tuple(queries),
@@ -334,14 +336,10 @@ def _table(
         else None,
         answers=TextCells.of(answers) if known else None,
         answers_by=next(iter(readers)) if known and len(readers) == 1 else None,
-        signals={name: _signal(name, cells, row_of, column_of) for name in _signals(cells)},
+        signals={name: _signal(name, cells, row_of, column_of) for name in sorted(signals)},
         scored_by=TextCells.of(by) if graded else None,
         name="log",
     )
-
-
-def _signals(cells: Mapping[tuple[str, str], _Mean]) -> list[str]:
-    return sorted({name for cell in cells.values() for name in cell.signals})
 
 
 def _signal(

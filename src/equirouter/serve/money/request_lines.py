@@ -7,12 +7,10 @@ from typing import Any
 import orjson
 import sqlalchemy as sa
 
-from equirouter.serve.money.log_export import served_call, served_cost_nusd
+from equirouter.serve.money.log_export import log_pages, served_call, served_cost_nusd
 from equirouter.serve.money.store.log_columns import attempts_of
 from equirouter.serve.money.store.schema import feedback, log, texts
 from equirouter.serve.records import usd_or_none
-
-_PAGE = 1000
 
 
 def request_lines(
@@ -38,13 +36,8 @@ def request_lines(
             )
         )
         .where(c.at_us >= round(since * 1e6), c.at_us < round(until * 1e6))
-        .order_by(c.id)
-        .limit(_PAGE)
     )
-    last = 0
-    while page := connection.execute(wanted.where(c.id > last)).mappings().all():
-        yield from (_line(dict(row)) for row in page)
-        last = page[-1]["id"]
+    return (_line(dict(row)) for row in log_pages(connection, wanted))
 
 
 def _line(row: dict[str, Any]) -> dict[str, Any]:

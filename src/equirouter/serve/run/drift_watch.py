@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from dataclasses import dataclass
 from pathlib import Path
 
 from equirouter.errors import EquiRouterError
@@ -37,24 +38,20 @@ class LogWatch:
         return await asyncio.to_thread(count)
 
 
+@dataclass(slots=True)
 class DriftKeeper:
     """Looks into the log again and again; begins anew when another pipeline decides."""
 
-    def __init__(
-        self,
-        settings: DriftSettings,
-        folder: Path,
-        database: Database,
-        decider: DecisionThread,
-        metrics: Metrics,
-    ) -> None:
-        self._settings, self._folder, self._database = settings, folder, database
-        self._decider, self._metrics = decider, metrics
-        self._watching: LogWatch | None = None
+    settings: DriftSettings
+    folder: Path
+    database: Database
+    decider: DecisionThread
+    metrics: Metrics
+    watching: LogWatch | None = None
 
     def alarms(self) -> list[Alarm]:
         """All that is watched, as it is now."""
-        return [] if self._watching is None else self._watching.watch.alarms()
+        return [] if self.watching is None else self.watching.watch.alarms()
 
     async def run(self, seconds: float = LOOK_SECONDS) -> None:
         """Look without end."""
@@ -69,15 +66,15 @@ class DriftKeeper:
 
     async def look(self) -> None:
         """Count what is new, and say what changed."""
-        watching, pipeline = self._watching, self._decider.loaded.id
+        watching, pipeline = self.watching, self.decider.loaded.id
         if watching is None or watching.pipeline != pipeline:
             for alarm in self.alarms():  # they were about the other one
                 if alarm.is_on:
-                    self._metrics.drift(alarm.kind, alarm.about, is_on=False)
-            since = await asyncio.to_thread(current_since, self._folder)
-            watching = self._watching = LogWatch(self._settings, pipeline, since)
-        for alarm in await watching.look(self._database):
-            self._metrics.drift(alarm.kind, alarm.about, is_on=alarm.is_on)
+                    self.metrics.drift(alarm.kind, alarm.about, is_on=False)
+            since = await asyncio.to_thread(current_since, self.folder)
+            watching = self.watching = LogWatch(self.settings, pipeline, since)
+        for alarm in await watching.look(self.database):
+            self.metrics.drift(alarm.kind, alarm.about, is_on=alarm.is_on)
             _LOG.log(
                 logging.WARNING if alarm.is_on else logging.INFO,
                 "drift, %s: %s%s, %s: %.3g over the last %d, %.3g expected",

@@ -8,6 +8,7 @@ audience with setting a flag.
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from equirouter.serve.money.store.reports import Logged, StoreReports
@@ -22,6 +23,7 @@ class Unreadable:
 News: TypeAlias = Sequence[Logged] | Unreadable
 
 
+@dataclass(eq=False)
 class Hub:
     """Gives each listener the new entries, at most `limit` at once, newest first.
 
@@ -29,21 +31,13 @@ class Hub:
     together first. poll_seconds: longest one, in which those of other processes are noticed.
     """
 
-    def __init__(
-        self,
-        reports: StoreReports,
-        *,
-        pause_seconds: float = 0.5,
-        poll_seconds: float = 2.0,
-        limit: int = 50,
-    ) -> None:
-        self._reports = reports
-        self._pause = pause_seconds
-        self._poll = poll_seconds
-        self._limit = limit
-        self._fresh = asyncio.Event()
-        self._listeners: set[asyncio.Queue[News | None]] = set()
-        self._reader: asyncio.Task[None] | None = None
+    reports: StoreReports
+    pause_seconds: float = 0.5
+    poll_seconds: float = 2.0
+    limit: int = 50
+    _fresh: asyncio.Event = field(default_factory=asyncio.Event)
+    _listeners: set[asyncio.Queue[News | None]] = field(default_factory=set)
+    _reader: asyncio.Task[None] | None = None
 
     def publish(self, record: RequestRecord) -> None:  # noqa: ARG002
         """Say that there will be a new entry. Never blocks."""
@@ -94,16 +88,16 @@ class Hub:
                     self._tell(entries)
                 last = entries[0].number if entries else (last or 0)
                 is_broken = False
-            await asyncio.sleep(self._pause)
+            await asyncio.sleep(self.pause_seconds)
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._fresh.wait(), self._poll)
+                await asyncio.wait_for(self._fresh.wait(), self.poll_seconds)
             self._fresh.clear()
 
     async def _new(self, last: int | None) -> Sequence[Logged]:
         """Entries after the last one that was told; at first only where the log ends."""
         if last is None:
-            return await self._reports.recent(1)
-        return await self._reports.recent(self._limit, after=last)
+            return await self.reports.recent(1)
+        return await self.reports.recent(self.limit, after=last)
 
     def _tell(self, news: News | None) -> None:
         for queue in self._listeners:

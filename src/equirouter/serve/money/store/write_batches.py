@@ -33,7 +33,7 @@ class Batch:
     records: list[RequestRecord] = field(default_factory=list)
     unused: dict[tuple[str, int], tuple[int, int]] = field(default_factory=dict)
     unsure: "Batch | None" = None
-    _rows: "_Rows" = field(default_factory=lambda: _Rows())
+    _rows: "Rows" = field(default_factory=lambda: Rows())
 
     def prepare(self, most: int) -> bool:
         """Make up to so many rows, best before the transaction; whether all are made."""
@@ -42,7 +42,7 @@ class Batch:
             rows.log.append(log_row(record))
             if (text := text_row(record)) is not None:
                 rows.texts.append(text)
-            add(rows.added, record)
+            add(rows, record)
         return len(rows.log) == len(self.records)
 
     def leave_out(
@@ -55,31 +55,26 @@ class Batch:
         self.records = [written for written in self.records if id(written) not in done]
         if not self.settlements:
             self.unused = {}
-        self._rows = _Rows()
+        self._rows = Rows()
 
-    def rows(self) -> "_Rows":
+    def rows(self) -> "Rows":
         """All rows."""
         self.prepare(len(self.records))
         return self._rows
 
 
-@dataclass(slots=True)
-class Added:
-    """Additions of a batch to the tables sums and counts, by the keys of their rows."""
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The rows of a batch; sums and counts: what is added to these tables, by their keys."""
 
+    log: list[dict[str, Any]] = field(default_factory=list)
+    texts: list[dict[str, Any]] = field(default_factory=list)
     sums: dict[Place, list[int]] = field(
         default_factory=lambda: defaultdict(lambda: [0] * len(SUMS))
     )
     counts: dict[tuple[int, int, str, str], list[int]] = field(
         default_factory=lambda: defaultdict(lambda: [0])
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _Rows:
-    log: list[dict[str, Any]] = field(default_factory=list)
-    texts: list[dict[str, Any]] = field(default_factory=list)
-    added: Added = field(default_factory=Added)
 
 
 def write_batch(run: Runner, worker: int, batch: Batch) -> None:
@@ -91,8 +86,8 @@ def write_batch(run: Runner, worker: int, batch: Batch) -> None:
     for name, values in (
         ("log", rows.log),
         ("text", rows.texts),
-        ("sum", summed(sums, rows.added.sums)),
-        ("count", summed(counts, rows.added.counts)),
+        ("sum", summed(sums, rows.sums)),
+        ("count", summed(counts, rows.counts)),
         ("account", summed(accounts, money)),  # last, as reservations wait for these rows
     ):
         if values:
@@ -167,7 +162,7 @@ def text_row(record: RequestRecord) -> dict[str, Any] | None:
     }
 
 
-def add(added: Added, record: RequestRecord) -> None:
+def add(rows: Rows, record: RequestRecord) -> None:
     """Add what a request counts for."""
     plan, at = record.plan, int(record.started_at)
     who = (
@@ -185,10 +180,10 @@ def add(added: Added, record: RequestRecord) -> None:
     ]
     for step in STEPS:
         start = at - at % step
-        row = added.sums[step, start, *who]
+        row = rows.sums[step, start, *who]
         row[:] = map(operator.add, row, values)
         for kind, name in names:
-            added.counts[step, start, kind, name][0] += 1
+            rows.counts[step, start, kind, name][0] += 1
 
 
 def _counted(record: RequestRecord) -> Sequence[int]:
