@@ -3,7 +3,7 @@
 A finished request waits at most flush_ms; a batch is one transaction, and where these run on the
 event loop (books.py) it is smaller, so that no request waits long. While the database is gone
 the batch is tried again, settlements wait without a limit, as they are money, and log entries in a
-queue that has one: what does not fit is dropped and counted.
+queue that has one: what does not fit is dropped and counted. So is an entry that no database takes.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ import logging
 from collections import deque
 
 from equirouter.errors import BusyError, StoreGoneError
-from equirouter.serve.money.slices import Settlement, Slice
+from equirouter.serve.money.slices import Slice
 from equirouter.serve.money.store.books import OnPostgreSQL, OnSQLite
 from equirouter.serve.money.store.engine import BUSY_SECONDS
 from equirouter.serve.money.store.workers import BEAT_SECONDS
@@ -59,8 +59,9 @@ class Writer:
         self._records: deque[RequestRecord] = deque()
         self._some, self._many = asyncio.Event(), asyncio.Event()
         self._writing = asyncio.Lock()
-        self._unwritten: Batch | None = None
+        self._unwritten: list[Batch] = []
         self._number = 0
+        self._has_said = False
         self._task: asyncio.Task[None] | None = None
         self._stop = asyncio.Event()
         self.dropped = 0
@@ -70,8 +71,11 @@ class Writer:
     @property
     def queued(self) -> int:
         """Log entries that wait."""
-        waiting = 0 if self._unwritten is None else len(self._unwritten.records)
-        return waiting + len(self._records)
+        return self._unwritten_records + len(self._records)
+
+    @property
+    def _unwritten_records(self) -> int:
+        return sum(len(batch.records) for batch in self._unwritten)
 
     def start(self) -> None:
         """Begin to write."""
@@ -103,10 +107,11 @@ class Writer:
         """Write all that waits now. Raises StoreGoneError when the database is gone."""
         async with self._writing:
             left = len(self._records) + 1  # of those that wait now: more may come all the time
-            while left > 0 and (batch := self._take()) is not None:
-                left -= max(1, len(batch.records))
-                await self._write(batch)
-                await asyncio.sleep(0)  # requests come between two batches
+            while left > 0 and self._take():
+                left -= max(1, self._unwritten_records)
+                while self._unwritten:
+                    await self._write(self._unwritten[0])
+                    await asyncio.sleep(0)  # requests come between two batches
 
     async def close(self) -> None:
         """Write all that waits, and stop. Raises StoreGoneError when that is not possible."""
@@ -128,7 +133,7 @@ class Writer:
             if await happens(self._some, BEAT_SECONDS):
                 await happens(self._stop if self.failing else self._many, pause)
             else:
-                self._unwritten = self._unwritten or self._next([], [])  # nothing: a sign of life
+                self._unwritten = self._unwritten or [Batch()]  # nothing: a sign of life
             if self._stop.is_set():
                 return  # close writes the rest
             self._some.clear()
@@ -149,97 +154,53 @@ class Writer:
             else:
                 pause, self.failing = self._pause, None
 
-    def _take(self) -> Batch | None:
-        """The batch to write next: the one that failed, else from what waits."""
-        if self._unwritten is None and self._waits:
+    def _take(self) -> bool:
+        """Make a batch of what waits, unless one is not written yet; whether there is one."""
+        if not self._unwritten and self._waits:
             owed = [
                 settlement for slice_ in self._owing if (settlement := slice_.owed()) is not None
             ]
             most = min(len(self._records), self._largest)
             records = [self._records.popleft() for _ in range(most)]
-            self._unwritten = self._next(owed, records)
-            self._unwritten.unused, self._owing, self._unused = self._unused, {}, {}
-        return self._unwritten
-
-    def _next(self, settlements: list[Settlement], records: list[RequestRecord]) -> Batch:
-        self._number += 1
-        return Batch(self._number, settlements, records)
+            self._unwritten = [Batch(0, owed, records, self._unused)]
+            self._owing, self._unused = {}, {}
+            self._has_said = False
+        return bool(self._unwritten)
 
     async def _write(self, batch: Batch) -> None:
-        if batch.unsure is not None:
-            await self._again(batch, batch.unsure)
+        """Write the first batch; one that cannot be written becomes two, until what is bad is left.
+
+        Its number stays with it, in case the answer is lost; so it gets one when it is tried.
+        """
+        if not batch.number:
+            batch.number = self._number = self._number + 1
         try:
             await self._once(batch)
-        except (StoreGoneError, asyncio.CancelledError):
+        except StoreGoneError:
             raise
         except Exception as error:
-            # Not with the values: they may be texts of clients.
-            _log.warning(
-                "a batch of the log cannot be written (%s); its entries are tried one by one",
-                type(error).__name__,
-            )
-            await self._one_by_one(batch)
-        self._unwritten = None
-        self.written += len(batch.records)
-
-    async def _one_by_one(self, batch: Batch) -> None:
-        """Money first, then every entry; what cannot be written is dropped and counted."""
-        await self._money(batch)
-        dropped = 0
-        while batch.records:
-            record = batch.records[-1]
-            error = await self._alone(batch, Batch(0, [], [record]))
-            batch.leave_out([], [record])
-            if error is None:
-                self.written += 1
-                continue
-            dropped += 1
-            self.dropped += 1
-            if dropped == 1:  # one is enough to see why: there may be thousands
-                kind = type(error).__name__
-                _log.warning("dropped the log entry of request %s: %s", record.request_id, kind)
-
-    async def _money(self, batch: Batch) -> None:
-        """Write the settlements of a batch: together, or else one by one."""
-        together = Batch(0, [*batch.settlements], unused=batch.unused)
-        if await self._alone(batch, together) is None:
-            batch.leave_out(together.settlements, [])
-        while batch.settlements:  # one of them is at fault: the others must not suffer
-            settlement = batch.settlements[-1]
-            error = await self._alone(batch, Batch(0, [settlement]))
-            batch.leave_out([settlement], [])
-            if error is not None:
-                _log.error(
-                    "a call of key %s cannot be settled (%s): what was reserved for it stays "
-                    "reserved until this worker ends",
-                    settlement.key_id,
-                    type(error).__name__,
-                )
-
-    async def _alone(self, batch: Batch, part: Batch) -> Exception | None:
-        """Write a part of a batch under a number of its own; why it cannot be written, or None."""
-        part.number = self._number = self._number + 1
-        batch.number = self._number = self._number + 1  # the rest is not written yet
-        try:
-            await self._once(part)
-        except (StoreGoneError, asyncio.CancelledError):
-            batch.unsure = part
-            raise
-        except Exception as error:
-            return error
-        return None
-
-    async def _again(self, batch: Batch, part: Batch) -> None:
-        """Write a part, whose answer was lost, under its number: it may be written."""
-        try:
-            await self._once(part)
-        except (StoreGoneError, asyncio.CancelledError):
-            raise
-        except Exception:
-            batch.unsure = None  # it is not, and is tried with the rest
+            parts = batch.halves()
+            if not parts:
+                self._give_up(batch, type(error).__name__)  # its text may have texts of clients
+            self._unwritten[:1] = parts
         else:
-            batch.leave_out(part.settlements, part.records)
-            self.written += len(part.records)
+            del self._unwritten[0]
+            self.written += len(batch.records)
+
+    def _give_up(self, batch: Batch, kind: str) -> None:
+        """Leave out the one settlement or log entry of a batch."""
+        for settlement in batch.settlements:
+            _log.error(
+                "a call of key %s cannot be settled (%s): what was reserved for it stays "
+                "reserved until this worker ends",
+                settlement.key_id,
+                kind,
+            )
+        for record in batch.records:
+            self.dropped += 1
+            if not self._has_said:  # one is enough to see why: there may be thousands
+                self._has_said = True
+                _log.warning("dropped the log entry of request %s: %s", record.request_id, kind)
 
     async def _once(self, batch: Batch) -> None:
         while not batch.prepare(_ROWS_AT_ONCE):

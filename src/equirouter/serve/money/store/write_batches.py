@@ -24,15 +24,13 @@ from equirouter.serve.records import RequestRecord
 class Batch:
     """A worker's batch of that number; a batch without anything says that the worker is alive.
 
-    unused: requests and tokens of a key's rate, by key and minute, that were not needed. unsure: a
-    part of it that was written by itself, and the answer was lost.
+    unused: requests and tokens of a key's rate, by key and minute, that were not needed.
     """
 
-    number: int
+    number: int = 0
     settlements: list[Settlement] = field(default_factory=list)
     records: list[RequestRecord] = field(default_factory=list)
     unused: dict[tuple[str, int], tuple[int, int]] = field(default_factory=dict)
-    unsure: "Batch | None" = None
     _rows: "Rows" = field(default_factory=lambda: Rows())
 
     def prepare(self, most: int) -> bool:
@@ -45,17 +43,20 @@ class Batch:
             add(rows, record)
         return len(rows.log) == len(self.records)
 
-    def leave_out(
-        self, settlements: Sequence[Settlement], records: Sequence[RequestRecord]
-    ) -> None:
-        """Leave out what is written, or cannot be; with all settlements, what was unused."""
-        self.unsure = None
-        done = {id(written) for written in (*settlements, *records)}
-        self.settlements = [written for written in self.settlements if id(written) not in done]
-        self.records = [written for written in self.records if id(written) not in done]
-        if not self.settlements:
-            self.unused = {}
-        self._rows = Rows()
+    def halves(self) -> "list[Batch]":
+        """Two batches of what is in this one, money first; none where it is a single thing."""
+        settlements, records, unused = self.settlements, self.records, self.unused
+        if records and (settlements or unused):
+            return [Batch(0, settlements, unused=unused), Batch(0, records=records)]
+        if settlements and unused:
+            return [Batch(0, unused=unused), Batch(0, settlements)]
+        if max(len(settlements), len(records)) < 2:
+            return []
+        middle = (len(settlements) + len(records)) // 2  # one of them is empty
+        return [
+            Batch(0, settlements[:middle], records[:middle]),
+            Batch(0, settlements[middle:], records[middle:]),
+        ]
 
     def rows(self) -> "Rows":
         """All rows."""
