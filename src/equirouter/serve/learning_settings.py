@@ -4,12 +4,12 @@ from typing import Annotated
 
 from pydantic import Field
 
-from equirouter.serve.setting_types import Count, FilePath, Positive, Section
+from equirouter.serve.setting_types import Count, FilePath, Positive, SettingsSection
 
 _SECONDS = {"h": 3600.0, "d": 86400.0}
 
 
-class RetrainSettings(Section):
+class RetrainSettings(SettingsSection):
     """How `equirouter retrain` makes a new version, and when the gateway runs it."""
 
     table: FilePath | None = None
@@ -37,7 +37,7 @@ class RetrainSettings(Section):
         return None if self.every is None else int(self.every[:-1]) * _SECONDS[self.every[-1]]
 
 
-class CanarySettings(Section):
+class CanarySettings(SettingsSection):
     """A version that a share of the conversations goes to, until it is shown to be worse or not."""
 
     version: Annotated[str, Field(pattern="^([0-9]{4,9}|latest)$")] | None = None
@@ -57,7 +57,7 @@ class CanarySettings(Section):
     """Conversations of the canary after which it is made current if nothing was found worse."""
 
 
-class ExploreSettings(Section):
+class ExploreSettings(SettingsSection):
     """Which routed requests may go to another model that may answer them."""
 
     share: Annotated[float, Field(ge=0, le=0.5)] = 0.0
@@ -71,7 +71,7 @@ class ExploreSettings(Section):
     """Names of keys whose requests are never explored."""
 
 
-class ShadowSettings(Section):
+class ShadowSettings(SettingsSection):
     """Which answered requests other models answer once more, for the log alone."""
 
     share: Annotated[float, Field(ge=0, le=1)] = 0.0

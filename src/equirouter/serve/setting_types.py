@@ -43,13 +43,13 @@ def _passed(name: str) -> str:
 PassedHeader = Annotated[str, AfterValidator(_passed)]
 
 
-class Section(BaseModel):
+class SettingsSection(BaseModel):
     """A section of the settings: no other names, and each setting is described under its field."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
-class PriceSettings(Section):
+class PriceSettings(SettingsSection):
     """USD per million tokens; what is left out costs as input or output."""
 
     input: Annotated[float, Field(ge=0)]
@@ -85,7 +85,7 @@ def _readable(name: str) -> str:
     return name
 
 
-class CascadeSettings(Section):
+class CascadeSettings(SettingsSection):
     """Whether more than one model may be asked, and how the replies are compared."""
 
     enabled: bool = False
@@ -118,7 +118,7 @@ _READ = frozenset({"model", "messages", "input", "stream", "stream_options", "eq
 _PRICED = frozenset({"n", "service_tier", "previous_response_id", "conversation", "prompt"})
 
 
-class ModelParameters(Section):
+class ModelParameters(SettingsSection):
     """Changes in a request before a model gets it; what the gateway counts on is not."""
 
     drop: frozenset[str] = frozenset()

@@ -24,7 +24,7 @@ from equirouter.serve.setting_types import (
     PassedHeader,
     Positive,
     PriceSettings,
-    Section,
+    SettingsSection,
 )
 from equirouter.serve.watch_settings import (
     CollapseSettings,
@@ -34,7 +34,7 @@ from equirouter.serve.watch_settings import (
 )
 
 
-class ServerSettings(Section):
+class ServerSettings(SettingsSection):
     """Where and how the gateway listens."""
 
     host: str = "127.0.0.1"
@@ -52,7 +52,7 @@ class ServerSettings(Section):
     """Model name in answers: the upstream's own or, with "pool", the name in the pool."""
 
 
-class PipelineSettings(Section):
+class PipelineSettings(SettingsSection):
     """Which pipeline decides, and which part of a conversation it reads."""
 
     path: FilePath | None = None
@@ -83,7 +83,7 @@ class PipelineSettings(Section):
     pipeline's own operating point."""
 
 
-class UpstreamSettings(Section):
+class UpstreamSettings(SettingsSection):
     """An OpenAI-compatible provider."""
 
     base_url: str = ""
@@ -196,7 +196,7 @@ class ModelSettings(ModelParameters):
     """What it can do; none: not known."""
 
 
-class RetrySettings(Section):
+class RetrySettings(SettingsSection):
     """How often a request is tried again before the first byte of its answer."""
 
     max_attempts: Count = 3
@@ -209,7 +209,7 @@ class RetrySettings(Section):
     """Longest pause, and longest Retry-After respected."""
 
 
-class SessionSettings(Section):
+class SessionSettings(SettingsSection):
     """Conversations stay with a model where a switch would cost more than it brings."""
 
     enabled: bool = True
@@ -225,7 +225,7 @@ class SessionSettings(Section):
     """How many are remembered, in each worker."""
 
 
-class LimitSettings(Section):
+class LimitSettings(SettingsSection):
     """Limits on what a client may send and on what an upstream may answer."""
 
     regions: frozenset[str] | None = None
@@ -247,7 +247,7 @@ class LimitSettings(Section):
     """Longest answer of an upstream, unpacked; a longer stream ends with an error."""
 
 
-class KeySettings(Section):
+class KeySettings(SettingsSection):
     """Whether requests need a key of the gateway."""
 
     required: bool | None = None
@@ -256,7 +256,7 @@ class KeySettings(Section):
     """While the store is unreachable "closed" answers 503, "open" serves and charges later."""
 
 
-class MoneySettings(Section):
+class MoneySettings(SettingsSection):
     """Charges for calls whose cost is not known, and calls that a budget cannot bound."""
 
     charge_unknown: Literal["estimate", "bound", "nothing"] = "estimate"
@@ -267,7 +267,7 @@ class MoneySettings(Section):
     provider runs, are refused under a budget, or served, though they may exceed it."""
 
 
-class StoreSettings(Section):
+class StoreSettings(SettingsSection):
     """Where keys, money and the decision log are kept."""
 
     url: str = "sqlite:///equirouter-gateway.db"
@@ -285,7 +285,7 @@ class StoreSettings(Section):
     waits for the disk."""
 
 
-class GatewaySettings(Section):
+class GatewaySettings(SettingsSection):
     """The whole of gateway.toml."""
 
     server: ServerSettings = ServerSettings()

@@ -4,10 +4,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from equirouter.serve.setting_types import Count, Section
+from equirouter.serve.setting_types import Count, SettingsSection
 
 
-class CollapseSettings(Section):
+class CollapseSettings(SettingsSection):
     """The alarm for routing collapse: the strongest model's share against the expected one."""
 
     window: Count = 500
@@ -20,7 +20,7 @@ class CollapseSettings(Section):
     """Mean number of decisions of a class before a false alarm, at least."""
 
 
-class DriftSettings(Section):
+class DriftSettings(SettingsSection):
     """Alarms for what has changed since the version began to serve."""
 
     enabled: bool = False
@@ -35,7 +35,7 @@ class DriftSettings(Section):
     """Mean number of observations of each kind before a false alarm, at least."""
 
 
-class LogSettings(Section):
+class LogSettings(SettingsSection):
     """The lines on stderr, and which texts are kept."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
@@ -47,7 +47,7 @@ class LogSettings(Section):
     """Whether the store keeps prompts and answers; log lines, metrics and traces never do."""
 
 
-class TelemetrySettings(Section):
+class TelemetrySettings(SettingsSection):
     """Metrics, dashboard and traces."""
 
     metrics: bool = True

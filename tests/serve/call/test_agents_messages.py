@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from equirouter.serve.http.messages import messages_request
+from equirouter.serve.http.requests import messages_request
 from equirouter.serve.plan.prompt_tokens import prompt_tokens
 from equirouter.serve.plan.sessions import Sessions, is_tool_loop
 from equirouter.serve.records import RequestControl

@@ -19,7 +19,7 @@ from equirouter.serve.call.translation.messages.request import as_chat, left_out
 from equirouter.serve.call.translation.telling import whole
 from equirouter.serve.call.translation.translating import AnswerStream
 from equirouter.serve.charging import reported
-from equirouter.serve.http.messages import messages_request
+from equirouter.serve.http.requests import messages_request
 from equirouter.serve.plan.prompt_tokens import prompt_tokens
 from equirouter.serve.settings import LimitSettings
 from tests.serve import fake_upstream as fake

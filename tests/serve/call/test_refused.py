@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from equirouter.errors import UpstreamError
-from equirouter.serve.call.refused import (
+from equirouter.serve.call.parameters import (
     MOST_PER_MODEL,
     SECONDS,
     RefusedParameters,

@@ -14,7 +14,7 @@ from equirouter.errors import GatewayError
 from equirouter.pipeline.query_plan import QueryPlan
 from equirouter.policy.agreement import AgreementRule
 from equirouter.policy.plan import PlanPolicy
-from equirouter.serve.call.whole_stream import whole_stream
+from equirouter.serve.call.relay import whole_stream
 from equirouter.serve.records import Attempt
 from tests.policy.plans_by_hand import by_hand
 from tests.serve import fake_upstream as fake

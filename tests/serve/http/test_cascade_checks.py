@@ -13,7 +13,7 @@ import pytest
 
 from equirouter.errors import ConfigError, UnknownNameError
 from equirouter.policy.plan import PlanPolicy
-from equirouter.serve.call.final_answer import response_of
+from equirouter.serve.call.answer_check import response_of
 from tests.policy.plans_by_hand import by_signal
 from tests.serve import fake_upstream as fake
 from tests.serve.gateways import Running, running

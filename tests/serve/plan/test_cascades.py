@@ -12,8 +12,7 @@ from equirouter.policy.agreement import AgreementRule
 from equirouter.policy.plans import Plans
 from equirouter.policy.pool_plans import PoolPlans
 from equirouter.serve.chat import chat_request
-from equirouter.serve.http.messages import messages_request
-from equirouter.serve.http.requests import responses_request
+from equirouter.serve.http.requests import messages_request, responses_request
 from equirouter.serve.plan.cascades import cascade_note, may_cascade
 from equirouter.serve.records import Cascaded, Pair, RequestControl, RequestRecord
 from equirouter.serve.setting_types import CascadeSettings

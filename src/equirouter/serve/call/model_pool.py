@@ -15,8 +15,7 @@ from typing import Literal, TypeAlias
 from equirouter.cost.prices import Price
 from equirouter.errors import NotCalledError
 from equirouter.serve.call.client.pool import HttpClient
-from equirouter.serve.call.parameters import Fitting, fitting
-from equirouter.serve.call.refused import RefusedParameters
+from equirouter.serve.call.parameters import Fitting, RefusedParameters, fitting
 from equirouter.serve.call.translation import TranslatingUpstream
 from equirouter.serve.call.upstream import HttpUpstream, Upstream
 from equirouter.serve.charging import model_prices

@@ -20,8 +20,8 @@ from equirouter.conversation import read_scope
 from equirouter.errors import ConfigError, NoAnswerError, UpstreamError
 from equirouter.pipeline.query_plan import AskModel, Serve
 from equirouter.policy.replies import Reply
+from equirouter.serve.call.answer_check import reply_of, response_of
 from equirouter.serve.call.attempts import Call, Served, try_once, walk
-from equirouter.serve.call.final_answer import reply_of, response_of
 from equirouter.serve.chat import ChatRequest
 from equirouter.serve.contracts import Reservation
 from equirouter.serve.http.bill import Bill

@@ -13,16 +13,20 @@ from equirouter.errors import GatewayError, PassedOnError
 from equirouter.serve.chat import ChatRequest, chat_request
 from equirouter.serve.front.asked import Answer, Asked, Handler, PlainReply
 from equirouter.serve.http.access import admin, allow_pages, authorized, metrics_reader
-from equirouter.serve.http.body import json_response, parsed, read_body
+from equirouter.serve.http.body import json_response, parsed, read_body, safe
 from equirouter.serve.http.controls import VIRTUAL_MODELS, read_control
 from equirouter.serve.http.exchange import Exchange, request_id
 from equirouter.serve.http.gateway import Gateway
-from equirouter.serve.http.headers import safe
 from equirouter.serve.http.listing import model, models
-from equirouter.serve.http.messages import counted_tokens, messages_request
 from equirouter.serve.http.openapi import openapi_document
 from equirouter.serve.http.passing import PATHS, passed_on
-from equirouter.serve.http.requests import embedding_plan, embedding_request, responses_request
+from equirouter.serve.http.requests import (
+    counted_tokens,
+    embedding_plan,
+    embedding_request,
+    messages_request,
+    responses_request,
+)
 from equirouter.serve.http.shadow_calls import begin_shadows
 from equirouter.serve.money.feedback import read_feedback
 from equirouter.serve.records import Key, Plan, RequestControl, RequestRecord, usd

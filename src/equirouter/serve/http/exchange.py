@@ -14,17 +14,15 @@ from equirouter.errors import GatewayError, NoAnswerError, PassedOnError
 from equirouter.serve.call.attempts import PASSED_ON, Call, Served, walk
 from equirouter.serve.call.model_pool import Route
 from equirouter.serve.call.quirks import answer_limit, asks_for_usage, chat_body
-from equirouter.serve.call.relay import Relay, answer_text, typed
+from equirouter.serve.call.relay import Relay, WholeAnswer, answer_text, typed, whole_stream
 from equirouter.serve.call.translation import DIALECTS, translated, without_own_thoughts
-from equirouter.serve.call.whole_stream import WholeAnswer, whole_stream
 from equirouter.serve.chat import ChatRequest
 from equirouter.serve.contracts import Reservation
 from equirouter.serve.front.asked import Answer, Asked, PlainReply, open_stream
 from equirouter.serve.http.bill import Bill
-from equirouter.serve.http.body import outgoing
+from equirouter.serve.http.body import cascade_headers, figure, outgoing, passed_headers, safe
 from equirouter.serve.http.cascade import Cascade
 from equirouter.serve.http.gateway import Gateway
-from equirouter.serve.http.headers import cascade_headers, figure, passed_headers, safe
 from equirouter.serve.money.user_signals import HUNG_UP
 from equirouter.serve.records import (
     Attempt,

@@ -21,9 +21,9 @@ from equirouter.serve.call.upstream import HttpAnswer, retry_after
 from equirouter.serve.charging import upper_nusd
 from equirouter.serve.contracts import Reservation
 from equirouter.serve.http.access import authorized
+from equirouter.serve.http.body import passed_headers
 from equirouter.serve.http.exchange import request_id
 from equirouter.serve.http.gateway import Gateway
-from equirouter.serve.http.headers import passed_headers
 from equirouter.serve.plan.prompt_tokens import text_tokens
 from equirouter.serve.records import Attempt, AttemptOutcome, Candidate, Key, Plan, RequestRecord
 from equirouter.serve.settling import Bounds, Report, charge

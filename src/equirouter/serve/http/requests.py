@@ -1,13 +1,16 @@
-"""Requests of the Responses API and for embeddings, read in the form of a chat."""
+"""Requests of the other APIs, read in the form of a chat: responses, messages, embeddings."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
-from equirouter.errors import GatewayError
-from equirouter.serve.call.model_pool import ModelPool
+from aiohttp import web
+
+from equirouter.errors import GatewayError, NotCalledError, PassedOnError, UpstreamError
+from equirouter.serve.call.model_pool import ModelPool, Route
 from equirouter.serve.call.sse import list_or_empty
+from equirouter.serve.call.translation import DIALECTS
 from equirouter.serve.call.translation.chat_form import Conversation
-from equirouter.serve.call.translation.responses.request import read_conversation
+from equirouter.serve.call.translation.messages.tools import is_run_by_the_client
 from equirouter.serve.charging import upper_nusd
 from equirouter.serve.chat import (
     ChatRequest,
@@ -17,11 +20,15 @@ from equirouter.serve.chat import (
     named_tier,
     unpriced,
 )
+from equirouter.serve.http.body import json_response, outgoing, passed_headers
+from equirouter.serve.http.gateway import Gateway
 from equirouter.serve.plan.feasible import is_limited
+from equirouter.serve.plan.prompt_tokens import prompt_tokens
 from equirouter.serve.records import Candidate, Key, Plan, RequestControl, nusd
 from equirouter.serve.refusals import wrong_field, wrong_form
 from equirouter.serve.settings import LimitSettings, MoneySettings
 
+_LIMITS = {"responses": "max_output_tokens", "messages": "max_tokens"}
 _KEPT_ELSEWHERE = ("previous_response_id", "conversation")
 _EMBEDDED = "a text, a list of texts, a list of tokens, or a list of such lists"
 
@@ -37,21 +44,41 @@ def responses_request(body: object, limits: LimitSettings) -> ChatRequest:
     form = form.get("format") if isinstance(form, dict) else None
     if isinstance(form, dict) and form.get("type") in ("json_object", "json_schema"):
         conversation.needs.add("json")
+    conversation.kept_elsewhere = list(_references(body))
+    return _chat(body, model, "responses", conversation)
+
+
+def _chat(
+    body: dict[str, Any],
+    model: str,
+    endpoint: Literal["responses", "messages"],
+    conversation: Conversation,
+    tools: list[Any] | None = None,
+) -> ChatRequest:
+    """The request in the form of a chat. tools: those that may cost more, None for all."""
     if body.get("tools"):
         conversation.needs.add("tools")
     return ChatRequest(
         body=body,
         model=model,
         messages=conversation.messages,
-        endpoint="responses",
+        endpoint=endpoint,
         stream=flagged(body, "stream"),
-        include_usage=True,  # the last event has it always
-        max_output_tokens=counted(body, "max_output_tokens"),
+        include_usage=True,  # the events of both always have it
+        max_output_tokens=counted(body, _LIMITS[endpoint]),
         needs=frozenset(conversation.needs),
         service_tier=named_tier(body),
-        kept_elsewhere=tuple(_references(body)),
-        unpriced=unpriced(body),
+        kept_elsewhere=tuple(conversation.kept_elsewhere),
+        unpriced=unpriced(body if tools is None else {**body, "tools": tools}),
+        caches=endpoint == "messages" and _has_caches(body),
     )
+
+
+def _read(body: dict[str, Any], endpoint: str, api: str) -> Conversation:
+    try:
+        return DIALECTS[endpoint].read(body)
+    except ValueError as wrong:
+        raise wrong_form(str(wrong), api) from None
 
 
 def _conversation(body: dict[str, Any], limits: LimitSettings) -> Conversation:
@@ -63,10 +90,7 @@ def _conversation(body: dict[str, Any], limits: LimitSettings) -> Conversation:
         raise wrong_field("input", len(given), f"at most {limits.max_messages} items")
     elif not isinstance(given, str) and not (isinstance(given, list) and given):
         raise wrong_field("input", given, "a text, or a list of at least one item")
-    try:
-        return read_conversation(body)
-    except ValueError as wrong:
-        raise wrong_form(str(wrong), "the Responses API") from None
+    return _read(body, "responses", "the Responses API")
 
 
 def _check_state(body: dict[str, Any], model: str) -> None:
@@ -184,3 +208,107 @@ def _most_tokens(given: Any) -> int:  # noqa: ANN401  # any JSON
 
 def _is_token(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+_COUNT_PATH = "/messages/count_tokens"
+_LONGEST_COUNT = 1024 * 1024
+
+
+def messages_request(body: object, limits: LimitSettings) -> ChatRequest:
+    """Read the body of POST /v1/messages. Raises GatewayError 400 that names the field.
+
+    Takes `equirouter` out of its metadata: the controls of a request, and a model that is asked for
+    in place of the one that is named.
+    """
+    if not isinstance(body, dict):
+        raise wrong_field(None, body, "a JSON object")
+    _take_controls(body)
+    model = checked_model(body)
+    messages = body.get("messages")
+    if not isinstance(messages, list) or not messages:
+        raise wrong_field("messages", messages, "a list of at least one message")
+    if len(messages) > limits.max_messages:
+        raise wrong_field("messages", len(messages), f"at most {limits.max_messages} of them")
+    conversation = _read(body, "messages", "Anthropic's Messages API")
+    config = body.get("output_config")
+    if body.get("output_format") or (isinstance(config, dict) and config.get("format")):
+        conversation.needs.add("json")
+    if body.get("container"):
+        conversation.kept_elsewhere.append("container")
+    tools = body.get("tools")
+    listed = tools if isinstance(tools, list) else []
+    run_there = [tool for tool in listed if not is_run_by_the_client(tool)]
+    return _chat(body, model, "messages", conversation, run_there)
+
+
+def _take_controls(body: dict[str, Any]) -> None:
+    metadata = body.get("metadata")
+    given = metadata.get("equirouter") if isinstance(metadata, dict) else None
+    if given is None or not isinstance(metadata, dict):
+        return
+    if not isinstance(given, dict):
+        raise wrong_field("metadata.equirouter", given, "an object")
+    if "equirouter" in body:
+        raise GatewayError(400, "equirouter is in the body and in its metadata: send it once")
+    controls = {name: value for name, value in given.items() if name != "model"}
+    if "model" in given:
+        body["model"] = given["model"]
+    if controls:
+        body["equirouter"] = controls
+    body["metadata"] = {name: value for name, value in metadata.items() if name != "equirouter"}
+    if not body["metadata"]:
+        del body["metadata"]
+
+
+def _has_caches(value: object) -> bool:
+    """Whether anything in a request is to be written to a cache."""
+    if isinstance(value, dict):
+        return value.get("cache_control") is not None or any(map(_has_caches, value.values()))
+    return isinstance(value, list) and any(map(_has_caches, value))
+
+
+async def counted_tokens(
+    gateway: Gateway, request: web.Request, chat: ChatRequest, plan: Plan
+) -> web.Response:
+    """How many tokens a prompt has: by the provider of the model that would be asked, else about.
+
+    The estimate is that which bounds are made of, and is rather too high. Raises GatewayError.
+    """
+    first = plan.candidates[0].model if plan.candidates else chat.model
+    route = gateway.pool.routes.get(first)
+    is_counted = route is not None and route.upstream_settings.messages
+    if route is not None and is_counted and route.upstream_settings.kind == "openai":
+        return await _asked(gateway, request, chat, route)
+    per_image = 0 if route is None else route.settings.image_tokens
+    response = json_response({"input_tokens": prompt_tokens(chat).total(per_image)})
+    response.headers["x-equirouter-estimated"] = "true"
+    return response
+
+
+async def _asked(
+    gateway: Gateway, request: web.Request, chat: ChatRequest, route: Route
+) -> web.Response:
+    body, _ = route.fitting.applied(chat.body, is_message=True)
+    headers = passed_headers(request.headers, chat.endpoint, route)
+    try:
+        await route.guard.enter(gateway.settings.retries.max_wait_seconds)
+    except NotCalledError as refused:
+        raise GatewayError(503, f"{route.model}: {refused}", type_="upstream_error") from refused
+    try:
+        answer = await route.upstream.post(
+            _COUNT_PATH, outgoing(body, route.upstream_model), headers
+        )
+        try:
+            raw = await answer.read(_LONGEST_COUNT)
+        finally:
+            answer.close()
+    except UpstreamError as failed:
+        raise GatewayError(
+            502, f"{route.model}: no count of tokens came", type_="upstream_error"
+        ) from failed
+    finally:
+        route.guard.leave()
+    if answer.status != 200:
+        status = answer.status if 400 <= answer.status < 500 else 502
+        raise PassedOnError(status, raw, answer.content_type, {})
+    return web.Response(body=raw, content_type="application/json")

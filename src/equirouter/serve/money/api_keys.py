@@ -16,8 +16,8 @@ import sqlalchemy as sa
 
 from equirouter.errors import ConfigError, UnknownNameError
 from equirouter.serve.money.limits import first_day, last_day
+from equirouter.serve.money.store.engine import has_had_keys, keys_were_made
 from equirouter.serve.money.store.log_columns import clean
-from equirouter.serve.money.store.lost_files import has_had_keys, keys_were_made
 from equirouter.serve.money.store.schema import accounts, keys
 from equirouter.serve.records import Key
 

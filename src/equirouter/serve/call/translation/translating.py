@@ -10,6 +10,7 @@ from equirouter.errors import GatewayError, NoChatError, UpstreamError
 from equirouter.serve.call.parameters import Fitting
 from equirouter.serve.call.quirks import chat_body
 from equirouter.serve.call.sse import StreamReader, each_event, error_in, event_data
+from equirouter.serve.call.translation.chat_form import Conversation
 from equirouter.serve.call.translation.messages import request as messages
 from equirouter.serve.call.translation.messages.building import MessageBuilding
 from equirouter.serve.call.translation.responses import request as responses
@@ -25,11 +26,13 @@ _Object = Mapping[str, Any]
 class Dialect:
     """A way to ask and to answer.
 
-    path: where upstreams that speak it have it. as_chat: a request as a chat completion; raises
+    path: where upstreams that speak it have it. read: the conversation of a request; raises
+    ValueError with the place of a wrong form. as_chat: a request as a chat completion; raises
     NoChatError. left_out: names of what that leaves out. telling: an answer in the dialect.
     """
 
     path: str
+    read: Callable[[_Object], Conversation]
     as_chat: Callable[[_Object], dict[str, Any]]
     left_out: Callable[[_Object], list[str]]
     telling: type[Telling]
@@ -40,8 +43,16 @@ class Dialect:
 
 
 DIALECTS: Mapping[str, Dialect] = {
-    "responses": Dialect("/responses", responses.as_chat, responses.left_out, Building),
-    "messages": Dialect("/messages", messages.as_chat, messages.left_out, MessageBuilding),
+    "responses": Dialect(
+        "/responses", responses.read_conversation, responses.as_chat, responses.left_out, Building
+    ),
+    "messages": Dialect(
+        "/messages",
+        messages.read_conversation,
+        messages.as_chat,
+        messages.left_out,
+        MessageBuilding,
+    ),
 }
 """By endpoint of the gateway."""
 

@@ -1,8 +1,7 @@
 """Where keys, money and the decision log are kept: SQLite in WAL mode, or PostgreSQL by URL.
 
-engine.py        the database: connections, transactions, what "the store is gone" means
+engine.py        the database: connections, transactions, files, what "it is gone" means
 log_columns.py   the columns of the log: its table, rows and records come from them
-lost_files.py    the files of SQLite: still those that were opened? has the store had keys?
 schema.py        the tables
 migrate.py       brings a database to this version, one worker at a time
 versions/        the steps of that, by Alembic

@@ -11,8 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from equirouter.errors import ConfigError
-from equirouter.serve.money.store.engine import Database, said_gone
-from equirouter.serve.money.store.lost_files import check_not_lost
+from equirouter.serve.money.store.engine import Database, check_not_lost, said_gone
 from equirouter.serve.money.store.schema import metadata
 
 _VERSIONS = Path(__file__).parent / "versions"

@@ -296,7 +296,7 @@ class ItemsConversation(Conversation):
         return parts
 
 
-def read_conversation(request: Mapping[str, Any]) -> ItemsConversation:
+def read_conversation(request: Mapping[str, Any]) -> Conversation:
     """The conversation of a request. Raises ValueError with the place of what has a wrong form."""
     items = ItemsConversation()
     items.read(request)
