@@ -4,7 +4,6 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
 from equirouter.serve.money.store.reports import (
-    Calls,
     Cascades,
     Logged,
     ModelFeedback,
@@ -62,13 +61,12 @@ class MadeReports(StoreReports):
             "upstream": _percentiles(upstream),
         }
 
-    async def calls(self, since: float, until: float) -> Sequence[Calls]:
-        counted = Counter(
-            (attempt.upstream, attempt.model, attempt.outcome)
-            for one in self._of(since, until)
-            for attempt in one.attempts
-        )
-        return [Calls(*names, count) for names, count in sorted(counted.items())]
+    async def calls(self, since: float, until: float) -> Mapping[str, Mapping[str, int]]:
+        counted: dict[str, Counter[str]] = defaultdict(Counter)
+        for one in self._of(since, until):
+            for attempt in one.attempts:
+                counted[attempt.upstream][attempt.outcome] += 1
+        return counted
 
     async def cascades(self, since: float, until: float) -> Cascades:
         found = [one for one in self._of(since, until) if one.cascade is not None]

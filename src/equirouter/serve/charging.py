@@ -1,6 +1,7 @@
 """Prices of calls in whole nano-USD: what tokens cost, and the most that they can cost."""
 
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
 from equirouter.cost.price_table import shipped_prices
@@ -12,6 +13,8 @@ from equirouter.serve.records import Tokens, nusd
 from equirouter.serve.setting_types import PriceSettings
 from equirouter.serve.settings import GatewaySettings, ModelSettings
 
+_KINDS = tuple(field.name for field in fields(Tokens) if field.name != "estimated")
+"""Kinds of tokens, which a usage calls input_tokens and so on."""
 _MOST_TOKENS = 10**9
 """A report of more is an error of the provider's: nothing is charged by it."""
 
@@ -93,16 +96,8 @@ def tokens_of(report: Mapping[str, Any], *, is_answer: bool = True) -> Tokens:
     if not is_answer:
         report = _of_embeddings(report)
     usage = usage_of(report)
-    return Tokens(
-        input=int(usage.input_tokens),
-        output=int(usage.output_tokens),
-        cached_input=int(usage.cached_input_tokens),
-        cache_write=int(usage.cache_write_tokens),
-        long_cache_write=int(usage.long_cache_write_tokens),
-        reasoning=int(usage.reasoning_tokens),
-        audio_input=int(usage.audio_input_tokens),
-        audio_output=int(usage.audio_output_tokens),
-    )
+    counts: dict[str, Any] = {kind: int(getattr(usage, f"{kind}_tokens")) for kind in _KINDS}
+    return Tokens(**counts)
 
 
 def _of_embeddings(report: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -120,21 +115,8 @@ def cost_nusd(price: Price, tokens: Tokens) -> int:
             (tokens.input * price.input_usd_per_mtok + tokens.output * price.output_usd_per_mtok)
             / 1e6
         )
-    return nusd(
-        cost_usd(
-            price,
-            Usage(
-                tokens.input,
-                tokens.output,
-                cached_input_tokens=tokens.cached_input,
-                cache_write_tokens=tokens.cache_write,
-                long_cache_write_tokens=tokens.long_cache_write,
-                audio_input_tokens=tokens.audio_input,
-                reasoning_tokens=tokens.reasoning,
-                audio_output_tokens=tokens.audio_output,
-            ),
-        )
-    )
+    usage = Usage(**{f"{kind}_tokens": getattr(tokens, kind) for kind in _KINDS})
+    return nusd(cost_usd(price, usage))
 
 
 def _simple(report: Mapping[str, Any]) -> Tokens | None:

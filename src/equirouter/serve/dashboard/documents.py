@@ -49,7 +49,6 @@ def cascades_document(cascades: Cascades, agreement: AgreementState) -> Document
 def row(logged: Logged) -> Document:
     """A request as a line of the table."""
     record = logged.record
-    plan = record.plan
     return {
         "number": logged.number,
         "request_id": record.request_id,
@@ -57,18 +56,19 @@ def row(logged: Logged) -> Document:
         "endpoint": record.endpoint,
         "requested_model": record.requested_model,
         "model": record.served_model,
-        "decided_by": None if plan is None else plan.decided_by,
-        "setting": None if plan is None else plan.setting,
-        "value": None if plan is None else plan.value,
+        **_of_plan(record.plan, "decided_by", "setting", "value", "decision_ms"),
         "status": record.status,
         "stream": record.stream,
         "cost_usd": usd_or_none(record.cost_nusd),
         "strongest_usd": usd_or_none(record.strongest_nusd),
-        "decision_ms": None if plan is None else plan.decision_ms,
         "total_ms": record.total_ms,
         "attempts": len(record.attempts),
         "score": logged.score,
     }
+
+
+def _of_plan(plan: Plan | None, *names: str) -> Document:
+    return {name: getattr(plan, name, None) for name in names}
 
 
 def full(logged: Logged) -> Document:
@@ -93,10 +93,7 @@ def full(logged: Logged) -> Document:
         "expected_usd": None if plan is None or plan.pair is None else plan.pair.expected_cost_usd,
         "cascade": None if record.cascade is None else asdict(record.cascade),
         "tokens": None if record.tokens is None else asdict(record.tokens),
-        "prompt_tokens": None if plan is None else plan.prompt_tokens,
-        "max_output_tokens": None if plan is None else plan.max_output_tokens,
-        "confidence": None if plan is None else plan.confidence,
-        "pipeline": None if plan is None else plan.pipeline,
+        **_of_plan(plan, "prompt_tokens", "max_output_tokens", "confidence", "pipeline"),
         "comment": logged.comment,
     }
 

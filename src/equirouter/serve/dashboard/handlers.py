@@ -7,7 +7,7 @@ puts these routes into an application checks that before.
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
-from functools import cache
+from functools import cache, partial
 from importlib.resources import files
 
 import orjson
@@ -63,16 +63,13 @@ def dashboard_routes(view: View) -> list[web.RouteDef]:
             )
         return _json(full(entry))
 
-    async def get_events(request: web.Request) -> web.StreamResponse:
-        return await _events(view, request)
-
     return [
         web.get("/dashboard", _file("index.html")),
         *(web.get(f"/dashboard/{name}", _file(name)) for name in _names()),
         web.get("/admin/summary", get_summary),
         web.get("/admin/decisions", get_decisions),
         web.get("/admin/decisions/{request_id}", get_decision),
-        web.get("/admin/events", get_events),
+        web.get("/admin/events", partial(_events, view)),
     ]
 
 

@@ -191,14 +191,10 @@ def _spending(settings: ExploreSettings | ShadowSettings, nusd: int) -> Document
 
 
 async def _upstreams(view: View, since: float, until: float) -> list[Document]:
-    outcomes: dict[str, dict[str, int]] = {name: {} for name in view.breakers()}
-    for calls in await view.reports.calls(since, until):
-        of_upstream = outcomes.setdefault(calls.upstream, {})
-        of_upstream[calls.outcome] = of_upstream.get(calls.outcome, 0) + calls.count
-    states = view.breakers()
+    calls, states = await view.reports.calls(since, until), view.breakers()
     return [
-        {"name": name, "state": states.get(name), "outcomes": counts}
-        for name, counts in sorted(outcomes.items())
+        {"name": name, "state": states.get(name), "outcomes": dict(calls.get(name, {}))}
+        for name in sorted({*states, *calls})
     ]
 
 

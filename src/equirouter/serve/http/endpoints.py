@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeAlias, cast
 
 import orjson
@@ -40,19 +41,18 @@ _PlainHandler: TypeAlias = Callable[[Gateway, Asked], Awaitable[Answer]]
 _ReadBody: TypeAlias = Callable[[object, LimitSettings], ChatRequest]
 
 
-async def chat_completions(gateway: Gateway, request: Asked) -> Answer:
-    """POST /v1/chat/completions."""
-    return await _answered(gateway, request, chat_request)
+async def _answered(gateway: Gateway, request: Asked, read: _ReadBody) -> Answer:
+    key, chat, control = await _read(gateway, request, read)
+    exchange = Exchange(gateway, request, chat, control, key)
+    answer = await exchange.answered()
+    begin_shadows(gateway, request, chat, control, key, exchange.record)
+    return answer
 
 
-async def responses(gateway: Gateway, request: Asked) -> Answer:
-    """POST /v1/responses."""
-    return await _answered(gateway, request, responses_request)
-
-
-async def messages(gateway: Gateway, request: Asked) -> Answer:
-    """POST /v1/messages."""
-    return await _answered(gateway, request, messages_request)
+# POST /v1/chat/completions, /v1/responses, /v1/messages
+_chat_completions = partial(_answered, read=chat_request)
+_responses = partial(_answered, read=responses_request)
+_messages = partial(_answered, read=messages_request)
 
 
 async def count_tokens(gateway: Gateway, request: web.Request) -> web.StreamResponse:
@@ -70,14 +70,6 @@ async def embeddings(gateway: Gateway, request: Asked) -> Answer:
     key, chat, control = await _read(gateway, request, lambda body, _: embedding_request(body))
     plan = embedding_plan(chat, control, key, gateway.pool, gateway.settings.money)
     return await Exchange(gateway, request, chat, control, key, plan=plan).answered()
-
-
-async def _answered(gateway: Gateway, request: Asked, read: _ReadBody) -> Answer:
-    key, chat, control = await _read(gateway, request, read)
-    exchange = Exchange(gateway, request, chat, control, key)
-    answer = await exchange.answered()
-    begin_shadows(gateway, request, chat, control, key, exchange.record)
-    return answer
 
 
 async def _read(
@@ -329,9 +321,9 @@ def _for_aiohttp(
 
 
 _PLAIN: tuple[tuple[str, _PlainHandler], ...] = (
-    ("/v1/chat/completions", chat_completions),
-    ("/v1/responses", responses),
-    ("/v1/messages", messages),
+    ("/v1/chat/completions", _chat_completions),
+    ("/v1/responses", _responses),
+    ("/v1/messages", _messages),
     ("/v1/embeddings", embeddings),
 )
 ROUTES: tuple[tuple[str, str, _Handler], ...] = (
@@ -350,7 +342,7 @@ ROUTES: tuple[tuple[str, str, _Handler], ...] = (
 _AZURE = "/openai/deployments/{deployment}"
 _UNLISTED: tuple[tuple[str, str, _Handler], ...] = (
     ("GET", "/", root),
-    ("POST", f"{_AZURE}/chat/completions", chat_completions),
+    ("POST", f"{_AZURE}/chat/completions", _chat_completions),
     ("POST", f"{_AZURE}/embeddings", embeddings),
 )
 

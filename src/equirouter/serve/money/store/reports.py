@@ -8,7 +8,7 @@ latencies are read from the log itself, of up to 10,000 requests that lie evenly
 """
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
@@ -20,7 +20,7 @@ from sqlalchemy.dialects import postgresql
 from equirouter.serve.money.store.engine import Database
 from equirouter.serve.money.store.log_columns import clean, record_of
 from equirouter.serve.money.store.schema import STEPS, counts, feedback, log, sums, texts
-from equirouter.serve.records import AttemptOutcome, RequestRecord
+from equirouter.serve.records import RequestRecord
 
 _FINE, _COARSE = STEPS
 _FINE_UP_TO = 3 * 3600
@@ -68,16 +68,6 @@ class Percentiles:
     p50: float | None = None
     p95: float | None = None
     p99: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Calls:
-    """How many calls of an upstream for a model ended in one way."""
-
-    upstream: str
-    model: str
-    outcome: AttemptOutcome
-    count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,14 +124,13 @@ class StoreReports:
         """Of requests that were answered; beyond 10,000 they are sampled."""
         return await self._database.read(_latencies, self._database.dialect, since, until)
 
-    async def calls(self, since: float, until: float) -> Sequence[Calls]:
-        """Calls of upstreams by how they ended."""
-        counted = await self._database.read(_counts, "call", since, until)
-        made = []
-        for name, n in counted.items():
-            upstream, model, outcome = orjson.loads(name)
-            made.append(Calls(upstream, model, outcome, n))
-        return sorted(made, key=lambda calls: (calls.upstream, calls.model, calls.outcome))
+    async def calls(self, since: float, until: float) -> Mapping[str, Mapping[str, int]]:
+        """Upstream -> how many of its calls ended in which way."""
+        made: dict[str, Counter[str]] = defaultdict(Counter)
+        for name, n in (await self._database.read(_counts, "call", since, until)).items():
+            upstream, _, outcome = orjson.loads(name)
+            made[upstream][outcome] += n
+        return made
 
     async def cascades(self, since: float, until: float) -> Cascades:
         """Of requests of which two models were asked at once."""

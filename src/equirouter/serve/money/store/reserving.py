@@ -79,19 +79,31 @@ def reserve(
     for key_id in ids:
         if key_id in accounts and accounts[key_id].granted:
             _write_account(run, accounts[key_id], is_new=accounts[key_id].day != before[key_id])
-    new = [_row(worker, grant, accounts[grant.key_id], int(now)) for grant in granted]
-    new += [_slice_row(worker, *item, int(now)) for item in (advances or {}).items()]
-    if rows := [row for row in new if row is not None]:
-        run.change_all("reserve", rows)
+    rows = []
+    for grant in granted:
+        _take_from(accounts[grant.key_id], grant)
+        if grant.has_row:
+            rows.append(_row(grant, grant.key_id, grant.request_id, grant.amount_nusd))
+    for key_id, advance in (advances or {}).items():
+        if advance.taken.nusd:
+            name = f"slice_{worker}_{advance.n}"
+            rows.append(_row(advance, key_id, name, advance.taken.nusd))
+    if rows:
+        made = {"worker": worker, "reserved_at": int(now), "state": OPEN}
+        run.change_all("reserve", [row | made for row in rows])
     return verdicts
 
 
-def _advance(account: Account, advance: Advance, now: float) -> None:
-    """Take a slice."""
+def _take_from(account: Account, taken: Grant | Advance) -> None:
+    """Note from which account, and in which minute of the key's rate, something is taken."""
     assert account.day is not None  # noqa: S101  # decide opened its period
+    taken.account = (account.period, account.day)
+    taken.minute = account.window.minute if account.window is not None else 0
+
+
+def _advance(account: Account, advance: Advance, now: float) -> None:
     advance.taken = take_ahead(account, advance.want, advance.has, now)
-    advance.account = (account.period, account.day)
-    advance.minute = account.window.minute if account.window is not None else 0
+    _take_from(account, advance)
     advance.counts = (
         account.requests_per_minute is not None,
         account.tokens_per_minute is not None,
@@ -136,43 +148,14 @@ def _write_account(run: Runner, account: Account, *, is_new: bool) -> None:
         run.change_all("window", [values])
 
 
-def _row(worker: int, grant: Grant, account: Account, now: int) -> dict[str, Any] | None:
-    """The row of a grant, which learns its account."""
-    assert account.day is not None  # noqa: S101  # decide opened its period
-    grant.account = (account.period, account.day)
-    grant.minute = account.window.minute if account.window is not None else 0
-    if not grant.has_row:
-        return None
-    return _reservation(
-        worker, grant.n, grant.request_id, grant.key_id, grant.account, grant.amount_nusd, now
-    )
-
-
-def _slice_row(worker: int, key_id: str, advance: Advance, now: int) -> dict[str, Any] | None:
-    if advance.account is None or not advance.taken.nusd:
-        return None
-    name = f"slice_{worker}_{advance.n}"
-    return _reservation(worker, advance.n, name, key_id, advance.account, advance.taken.nusd, now)
-
-
-def _reservation(
-    worker: int,
-    n: int,
-    request_id: str,
-    key_id: str,
-    account: tuple[str, int],
-    amount_nusd: int,
-    now: int,
-) -> dict[str, Any]:
-    period, day = account
+def _row(taken: Grant | Advance, key_id: str, request_id: str, amount_nusd: int) -> dict[str, Any]:
+    assert taken.account is not None  # noqa: S101  # see _take_from
+    period, day = taken.account
     return {
-        "worker": worker,
-        "n": n,
+        "n": taken.n,
         "request_id": request_id,
         "key_id": key_id,
         "period": period,
         "day": day,
         "amount_nusd": amount_nusd,
-        "reserved_at": now,
-        "state": OPEN,
     }
