@@ -2,12 +2,14 @@
 
 import asyncio
 import json
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from equirouter.serve.call.translation import telling
 from equirouter.serve.call.translation.responses.building import Building
 from equirouter.serve.call.translation.responses.request import as_chat, left_out
 from equirouter.serve.call.translation.responses.tools import chat_name
@@ -47,6 +49,12 @@ AGENTS: dict[str, Any] = {
     "stream_options": {"include_obfuscation": True},
 }
 NAMES = ["plan", "apply_patch", "local_shell", "mcp__files__read", "mcp__files__edit"]
+
+
+@pytest.fixture(autouse=True)
+def _numbered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The ids of answers are made of 0f."""
+    monkeypatch.setattr(telling, "uuid4", lambda: SimpleNamespace(hex="0f"))
 
 
 def test_tools_that_the_client_runs_become_functions_and_others_are_left_out() -> None:
@@ -188,13 +196,13 @@ def test_a_call_comes_back_as_one_of_the_tool_streaming_or_not(
     name: str, arguments: str, item: dict[str, Any]
 ) -> None:
     completion = fake.completion(None, tool_calls=[called(name, arguments)])
-    response = whole(Building, AGENTS, completion, model="m", number="0f")
+    response = whole(Building, AGENTS, completion, model="m")
     (output,) = response["output"]
     assert {key: output[key] for key in item} == item
     assert output["call_id"] == "c1"
     assert output["status"] == "completed"
 
-    stream = AnswerStream(Building, AGENTS, model="m", most_bytes=10_000, number="0f")
+    stream = AnswerStream(Building, AGENTS, model="m", most_bytes=10_000)
     pieces: list[Any] = [
         called(name, arguments[:4]),
         {"index": 0, "function": {"arguments": arguments[4:]}},

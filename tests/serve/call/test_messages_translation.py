@@ -2,6 +2,7 @@
 
 import json
 from contextlib import suppress
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from equirouter.conversation import read_scope
 from equirouter.errors import GatewayError, NoChatError
+from equirouter.serve.call.translation import telling
 from equirouter.serve.call.translation.messages.building import (
     MessageBuilding,
     message_usage,
@@ -25,6 +27,12 @@ from equirouter.serve.settings import LimitSettings
 from tests.serve import fake_upstream as fake
 
 REQUEST: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
+
+
+@pytest.fixture(autouse=True)
+def _numbered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The ids of answers are made of 0f."""
+    monkeypatch.setattr(telling, "uuid4", lambda: SimpleNamespace(hex="0f"))
 
 
 def chat(*messages: Any, **body: Any) -> dict[str, Any]:
@@ -135,7 +143,6 @@ def test_tools_are_functions_with_names_that_providers_take() -> None:
         {**REQUEST, "tools": tools},
         fake.completion(None, tool_calls=[call]),
         model="m",
-        number="0f",
     )
     [block] = answer["content"]
     assert (block["name"], block["id"], block["input"]) == (LONG_NAME, "functions_x_0", {})
@@ -204,7 +211,7 @@ def test_what_is_left_out_counts_and_abilities_are_seen() -> None:
 
 
 def new_stream() -> AnswerStream:
-    return AnswerStream(MessageBuilding, REQUEST, model="m", most_bytes=100_000, number="0f")
+    return AnswerStream(MessageBuilding, REQUEST, model="m", most_bytes=100_000)
 
 
 def streamed(pieces: list[bytes]) -> list[dict[str, Any]]:

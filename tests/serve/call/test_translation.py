@@ -3,6 +3,7 @@
 import json
 from contextlib import suppress
 from itertools import pairwise
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from equirouter.errors import GatewayError, NoChatError
+from equirouter.serve.call.translation import telling
 from equirouter.serve.call.translation.responses.building import (
     Building,
     response_usage,
@@ -23,6 +25,12 @@ from equirouter.serve.settings import LimitSettings
 from tests.serve import fake_upstream as fake
 
 SCHEMA = {"type": "object", "properties": {"to": {"type": "string"}}}
+
+
+@pytest.fixture(autouse=True)
+def _numbered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The ids of answers are made of 0f."""
+    monkeypatch.setattr(telling, "uuid4", lambda: SimpleNamespace(hex="0f"))
 
 
 def chat(given: Any = "Hi", **body: Any) -> dict[str, Any]:
@@ -314,7 +322,7 @@ REQUEST = {"model": "m", "input": "Hi", "temperature": 0.5, "metadata": {"model"
 
 
 def answered(said: dict[str, Any]) -> dict[str, Any]:
-    return whole(Building, REQUEST, said, model="m", number="0f")
+    return whole(Building, REQUEST, said, model="m")
 
 
 def test_an_answer_is_a_whole_response() -> None:

@@ -61,8 +61,6 @@ class RoutingPlanner:
         available: Callable[[str], str | None],
         decider: DecisionThread | None,
         metrics: Metrics,
-        *,
-        sessions: Sessions | None = None,
         told: Callable[[], None] = lambda: None,
     ) -> None:
         self._settings = settings
@@ -70,7 +68,7 @@ class RoutingPlanner:
         self._decider = decider
         self._metrics, self._told = metrics, told
         self._feasible = Feasible(settings, prices, available)
-        self._sessions = sessions or Sessions(settings.sessions)
+        self._sessions = Sessions(settings.sessions)
         self.collapse = CollapseWatch(settings.collapse)
         self.agreement = AgreementWatch(settings.collapse, metrics)
         self._waits = Waits(settings.cascade.max_wait_ms)

@@ -8,7 +8,7 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 
@@ -32,7 +32,7 @@ from equirouter.serve.plan.decision_thread import DecisionThread
 from equirouter.serve.plan.loading import LoadedPipeline
 from equirouter.serve.plan.planner import RoutingPlanner
 from equirouter.serve.watch.prometheus import Metrics
-from equirouter.serve.watch.side_by_side import Measure, SideBySide
+from equirouter.serve.watch.side_by_side import Measure, MeasureEvidence, SideBySide
 
 _LOG = logging.getLogger("equirouter.serve")
 
@@ -68,6 +68,19 @@ def tally(trial: Trial, test: SideBySide, reader: Reader) -> Callable[[sa.Connec
         test.add("feedback", np.array(outcome.rated_new, bool), 1.0 - np.array(outcome.scores))
 
     return count
+
+
+def trial_document(trial: Trial, evidence: Mapping[str, MeasureEvidence]) -> dict[str, object]:
+    """How a trial stands, as JSON can hold it."""
+    return {
+        "version": trial.version,
+        "over": trial.over_version,
+        "share": trial.share,
+        "since": trial.at_us / 1e6,
+        "state": trial.verdict or "running",
+        "why": trial.why,
+        "evidence": {name: asdict(bound) for name, bound in evidence.items()},
+    }
 
 
 class CanaryKeeper:
@@ -195,15 +208,7 @@ class CanaryKeeper:
         assert self._test is not None  # noqa: S101  # see _resume
         evidence = self._test.evidence()
         self._metrics.canary(evidence)
-        self.state = {
-            "version": trial.version,
-            "over": trial.over_version,
-            "share": trial.share,
-            "since": trial.at_us / 1e6,
-            "state": "running",
-            "why": None,
-            "evidence": {name: asdict(bound) for name, bound in evidence.items()},
-        }
+        self.state = trial_document(trial, evidence)
         verdict = self._test.verdict(self._settings.enough)
         if verdict is not None:
             await self._end(trial, "rolled back" if verdict.is_worse else "promoted", verdict.why)

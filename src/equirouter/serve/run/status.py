@@ -21,7 +21,7 @@ from equirouter.serve.money.store.log_columns import record_of
 from equirouter.serve.money.store.reports import totals_in
 from equirouter.serve.money.store.tail import Tail, seen_in
 from equirouter.serve.records import usd
-from equirouter.serve.run.canary import compared, tally
+from equirouter.serve.run.canary import compared, tally, trial_document
 from equirouter.serve.settings import GatewaySettings
 from equirouter.serve.watch.collapse_alarm import AgreementWatch, CollapseWatch
 from equirouter.serve.watch.drift import Alarm, DriftWatch, all_alarms
@@ -80,15 +80,7 @@ def _canary(connection: sa.Connection, settings: GatewaySettings) -> dict[str, A
         return {"version": version, "state": "not begun", "why": None}
     test = compared(trial, settings.canary)
     tally(trial, test, Reader(trial))(connection)
-    return {
-        "version": trial.version,
-        "over": trial.over_version,
-        "share": trial.share,
-        "since": trial.at_us / 1e6,
-        "state": trial.verdict or "running",
-        "why": trial.why,
-        "evidence": {name: asdict(bound) for name, bound in test.evidence().items()},
-    }
+    return trial_document(trial, test.evidence())
 
 
 def _alarms(connection: sa.Connection, settings: GatewaySettings, path: Path) -> list[Alarm]:

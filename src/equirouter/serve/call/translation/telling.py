@@ -25,20 +25,18 @@ class Telling(ABC):
     """One answer in one dialect; a subclass knows the dialect's events and its whole answers.
 
     request: of the client, in its dialect. first: the completion, or its first chunk. model: its
-    name where that says none. number: what the ids of the answer are made of, "" draws one. size:
-    characters that were said. service_tier: which the provider named first. is_numbered: whether
+    name where that says none. number: what the ids of the answer are made of. size: characters that
+    were said. service_tier: which the provider named first. is_numbered: whether
     the dialect's events have their number in the stream.
     """
 
     is_numbered = False
 
-    def __init__(
-        self, request: Mapping[str, Any], first: Mapping[str, Any], *, model: str, number: str = ""
-    ) -> None:
+    def __init__(self, request: Mapping[str, Any], first: Mapping[str, Any], *, model: str) -> None:
         named = first.get("model")
         self.size = 0
         self.service_tier = first.get("service_tier")
-        self.number = number or uuid4().hex
+        self.number = uuid4().hex
         self.model = named if isinstance(named, str) and named else model
         self.request = request
         self.events: list[_Object] = []
@@ -143,12 +141,7 @@ class Telling(ABC):
 
 
 def whole(
-    telling: type[Telling],
-    request: Mapping[str, Any],
-    completion: Mapping[str, Any],
-    *,
-    model: str,
-    number: str = "",
+    telling: type[Telling], request: Mapping[str, Any], completion: Mapping[str, Any], *, model: str
 ) -> _Object:
     """The answer that a chat completion comes to. Raises ValueError for one without an answer."""
     choices = completion.get("choices")
@@ -156,7 +149,7 @@ def whole(
     message = choice.get("message") if isinstance(choice, dict) else None
     if not isinstance(choice, dict) or not isinstance(message, dict):
         raise ValueError("no choice with a message")
-    answer = telling(request, completion, model=model, number=number)
+    answer = telling(request, completion, model=model)
     answer.add(message)
     answer.close(choice.get("finish_reason"))
     return answer.document(completion.get("usage"))

@@ -75,13 +75,7 @@ class AnswerStream:
     """
 
     def __init__(
-        self,
-        telling: type[Telling],
-        request: Mapping[str, Any],
-        *,
-        model: str,
-        most_bytes: int,
-        number: str = "",
+        self, telling: type[Telling], request: Mapping[str, Any], *, model: str, most_bytes: int
     ) -> None:
         self.failure: str | None = None
         self.is_said = False
@@ -89,7 +83,6 @@ class AnswerStream:
         self._telling = telling
         self._request = request
         self._model = model
-        self._number = number
         self._most_bytes = most_bytes
         self._reader = StreamReader(most_bytes=most_bytes)  # finds where events end
         self._answer: Telling | None = None
@@ -167,9 +160,7 @@ class AnswerStream:
     def _chunk(self, chunk: dict[str, Any]) -> bytes:
         told = b""
         if self._answer is None:
-            self._answer = self._telling(
-                self._request, chunk, model=self._model, number=self._number
-            )
+            self._answer = self._telling(self._request, chunk, model=self._model)
             told += self._told(*self._answer.begun())
         answer = self._answer
         if isinstance(chunk.get("usage"), dict):

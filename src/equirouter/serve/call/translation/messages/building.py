@@ -61,10 +61,8 @@ class MessageBuilding(Telling):
     the arguments of another are not complete waits until these are.
     """
 
-    def __init__(
-        self, request: Mapping[str, Any], first: Mapping[str, Any], *, model: str, number: str = ""
-    ) -> None:
-        super().__init__(request, first, model=model, number=number)
+    def __init__(self, request: Mapping[str, Any], first: Mapping[str, Any], *, model: str) -> None:
+        super().__init__(request, first, model=model)
         tools = request.get("tools")
         names = [tool.get("name") for tool in tools or () if isinstance(tool, dict)]
         self._names = {function_name(name): name for name in names if isinstance(name, str)}

@@ -127,10 +127,8 @@ class Building(Telling):
 
     is_numbered = True
 
-    def __init__(
-        self, request: Mapping[str, Any], first: Mapping[str, Any], *, model: str, number: str = ""
-    ) -> None:
-        super().__init__(request, first, model=model, number=number)
+    def __init__(self, request: Mapping[str, Any], first: Mapping[str, Any], *, model: str) -> None:
+        super().__init__(request, first, model=model)
         created = first.get("created")
         self._created_at = created if type(created) is int and created > 0 else int(time.time())
         self._tools = {tool.chat_name: tool for tool in known_tools(request)}
