@@ -505,7 +505,7 @@ def read(sent: bytes) -> list[dict[str, Any]]:
 
 
 def new_stream(**options: Any) -> AnswerStream:
-    options = {"model": "m", "most_bytes": 10_000, "number": "0f", **options}
+    options = {"model": "m", "most_bytes": 10_000, **options}
     return AnswerStream(Building, REQUEST, **options)
 
 
