@@ -31,7 +31,7 @@ class Batch:
     settlements: list[Settlement] = field(default_factory=list)
     records: list[RequestRecord] = field(default_factory=list)
     unused: dict[tuple[str, int], tuple[int, int]] = field(default_factory=dict)
-    _rows: "Rows" = field(default_factory=lambda: Rows())
+    _rows: "BatchRows" = field(default_factory=lambda: BatchRows())
 
     def prepare(self, most: int) -> bool:
         """Make up to so many rows, best before the transaction; whether all are made."""
@@ -58,14 +58,14 @@ class Batch:
             Batch(0, settlements[middle:], records[middle:]),
         ]
 
-    def rows(self) -> "Rows":
+    def rows(self) -> "BatchRows":
         """All rows."""
         self.prepare(len(self.records))
         return self._rows
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class BatchRows:
     """The rows of a batch; sums and counts: what is added to these tables, by their keys."""
 
     log: list[dict[str, Any]] = field(default_factory=list)
@@ -163,7 +163,7 @@ def text_row(record: RequestRecord) -> dict[str, Any] | None:
     }
 
 
-def add(rows: Rows, record: RequestRecord) -> None:
+def add(rows: BatchRows, record: RequestRecord) -> None:
     """Add what a request counts for."""
     plan, at = record.plan, int(record.started_at)
     who = (
