@@ -15,6 +15,14 @@ from equirouter.serve.http.gateway import Gateway
 from equirouter.serve.money.admission import admin_only
 from equirouter.serve.records import Key
 
+_ANY = "*"
+_API = "/v1/"
+_METHODS = "GET, POST, DELETE, OPTIONS"
+_SECONDS = "600"
+_NAMES = "request-id model cost-usd predicted-cost-usd over-budget-usd decision-ms attempts"
+_SHOWN = ", ".join(f"x-equirouter-{name}" for name in f"{_NAMES} failed dropped".split())
+_NO_HEADERS = {"Access-Control-Allow-Headers": "authorization, content-type"}
+
 # Besides all that begin with X-Forwarded- or X-Envoy-. Whoever sends one of them is no program of
 # this machine that asks for itself; a proxy that sends none cannot be told from one.
 _OF_PROXIES = frozenset(
@@ -40,7 +48,7 @@ async def authorized(gateway: Gateway, request: Asked) -> Key | None:
     """
     key = await gateway.admission.authenticate(request.headers)
     if key is None:
-        pages = gateway.settings.server.cors_origins - {ANY}
+        pages = gateway.settings.server.cors_origins - {_ANY}
         _check_local(request, is_local=gateway.settings.is_local, pages=pages)
     return key
 
@@ -123,18 +131,10 @@ def _refused(message: str) -> GatewayError:
     return GatewayError(403, message, type_="permission_error", code="local_only")
 
 
-ANY = "*"
-_API = "/v1/"
-_METHODS = "GET, POST, DELETE, OPTIONS"
-_SECONDS = "600"
-_NAMES = "request-id model cost-usd predicted-cost-usd over-budget-usd decision-ms attempts"
-_SHOWN = ", ".join(f"x-equirouter-{name}" for name in f"{_NAMES} failed dropped".split())
-
-
 def allow_pages(app: web.Application, origins: Collection[str]) -> None:
     """Let pages of these origins read answers of the API, errors too. "*": any page.
 
-    A page is let in by its key: without keys access.py refuses it, unless its origin is named.
+    A page is let in by its key: without keys it is refused, unless its origin is named.
     """
 
     async def preflight(request: web.Request) -> web.Response:
@@ -151,13 +151,10 @@ def allow_pages(app: web.Application, origins: Collection[str]) -> None:
         if origin is None or not request.path.startswith(_API):
             return
         response.headers.add("Vary", "Origin")
-        if ANY in origins or origin in origins:
+        if _ANY in origins or origin in origins:
             response.headers["Access-Control-Allow-Origin"] = origin
             response.headers["Access-Control-Expose-Headers"] = f"{_SHOWN}, Retry-After"
 
     if origins:
         app.router.add_route("OPTIONS", f"{_API}{{path:.*}}", preflight)
         app.on_response_prepare.append(sign)
-
-
-_NO_HEADERS = {"Access-Control-Allow-Headers": "authorization, content-type"}

@@ -23,11 +23,14 @@ from equirouter.serve.records import RequestControl, RequestRecord
 from equirouter.serve.watch.prometheus import Metrics
 from equirouter.serve.watch_settings import CollapseSettings
 
+_LOG = logging.getLogger("equirouter.serve")
+
 AUTO = "auto"
 OTHER = "other"
 MOST_CLASSES = 32
 """Classes that are watched apart; the rest are one, so that clients cannot fill the memory."""
 
+_FEWER, _MORE = "fewer", "more"  # answers of two models that are accepted
 _TOWARDS_ONE = (0.2, 0.5, 0.9)
 """Shares that are tested against: this far from p + tolerance to 1, all three at once."""
 
@@ -193,11 +196,6 @@ def _rounded_up(value: float) -> float:
         if value <= step * power * (1 + 1e-9):
             return step * power
     return 10 * power
-
-
-_LOG = logging.getLogger("equirouter.serve")
-
-_FEWER, _MORE = "fewer", "more"
 
 
 @dataclass(frozen=True, slots=True)
