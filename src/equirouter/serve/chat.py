@@ -62,11 +62,7 @@ def chat_request(
     """Read the body of a chat completion. Raises GatewayError 400 that names the field."""
     if not isinstance(body, dict):
         raise wrong_field(None, body, "a JSON object")
-    messages = body.get("messages")
-    if not isinstance(messages, list) or not messages:
-        raise wrong_field("messages", messages, "a list of at least one message")
-    if len(messages) > limits.max_messages:
-        raise wrong_field("messages", len(messages), f"at most {limits.max_messages} of them")
+    messages = listed_messages(body, limits)
     kinds: set[str] = set()
     for place, message in enumerate(messages):
         kinds.update(_kinds(message, f"messages[{place}]"))
@@ -91,6 +87,16 @@ def chat_request(
         kept_elsewhere=tuple(_references(messages)),
         unpriced=unpriced(body),
     )
+
+
+def listed_messages(body: dict[str, Any], limits: LimitSettings) -> list[Any]:
+    """The list of messages, not too many. Raises GatewayError 400."""
+    messages = body.get("messages")
+    if not isinstance(messages, list) or not messages:
+        raise wrong_field("messages", messages, "a list of at least one message")
+    if len(messages) > limits.max_messages:
+        raise wrong_field("messages", len(messages), f"at most {limits.max_messages} of them")
+    return messages
 
 
 def checked_model(body: dict[str, Any]) -> str:

@@ -3,9 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 
-from equirouter.serve.money.store.reports import Cascades, Logged, TimeSlice, Totals
+from equirouter.serve.money.store.reports import Logged, Totals
 from equirouter.serve.records import Cascaded, Pair, Plan, RequestRecord, WhyNext, usd, usd_or_none
-from equirouter.serve.watch.collapse_alarm import AgreementState
 
 Document = dict[str, object]
 
@@ -29,20 +28,6 @@ def totals_document(totals: Totals) -> Document:
         "saved_usd": usd(totals.strongest_nusd - totals.compared_nusd),
         "estimated": totals.estimated,
         "fallbacks": totals.fallbacks,
-    }
-
-
-def slice_document(part: TimeSlice) -> Document:
-    """Sums of one step of time and the calls of each model in it."""
-    return {"start": part.start, "calls": dict(part.calls), **totals_document(part.totals)}
-
-
-def cascades_document(cascades: Cascades, agreement: AgreementState) -> Document:
-    """Requests of which two models were asked at once, and how often they are accepted now."""
-    return {
-        "ended": dict(cascades.ended),
-        **totals_document(cascades.totals),
-        "agreement": asdict(agreement),
     }
 
 

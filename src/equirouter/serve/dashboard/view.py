@@ -8,8 +8,6 @@ from dataclasses import asdict, dataclass, field
 from equirouter.errors import GatewayError, PipelineError
 from equirouter.serve.dashboard.documents import (
     Document,
-    cascades_document,
-    slice_document,
     totals_document,
 )
 from equirouter.serve.learning_settings import ExploreSettings, ShadowSettings
@@ -104,7 +102,10 @@ async def _summary(view: View, period: str, now: float) -> Document:
         ]
         + [{"name": model, "colour": OTHER} for model in sorted(gone)],
         "strongest": view.strongest(),
-        "slices": [slice_document(part) for part in slices],
+        "slices": [
+            {"start": part.start, "calls": dict(part.calls), **totals_document(part.totals)}
+            for part in slices
+        ],
         "status": dict(view.status()),
         **{name: await panel(view, since, until) for name, panel in PANELS.items()},
     }
@@ -154,7 +155,9 @@ def _collapse(view: View, class_: str, state: CollapseState, *, is_alarm: bool) 
 
 
 async def _cascades(view: View, since: float, until: float) -> Document:
-    return cascades_document(await view.reports.cascades(since, until), view.agreement())
+    cascades = await view.reports.cascades(since, until)
+    document = {"ended": dict(cascades.ended), **totals_document(cascades.totals)}
+    return document | {"agreement": asdict(view.agreement())}
 
 
 async def _drift(view: View, _since: float, _until: float) -> list[Document]:

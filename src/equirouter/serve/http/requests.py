@@ -17,6 +17,7 @@ from equirouter.serve.chat import (
     checked_model,
     counted,
     flagged,
+    listed_messages,
     named_tier,
     unpriced,
 )
@@ -224,11 +225,7 @@ def messages_request(body: object, limits: LimitSettings) -> ChatRequest:
         raise wrong_field(None, body, "a JSON object")
     _take_controls(body)
     model = checked_model(body)
-    messages = body.get("messages")
-    if not isinstance(messages, list) or not messages:
-        raise wrong_field("messages", messages, "a list of at least one message")
-    if len(messages) > limits.max_messages:
-        raise wrong_field("messages", len(messages), f"at most {limits.max_messages} of them")
+    listed_messages(body, limits)
     conversation = _read(body, "messages", "Anthropic's Messages API")
     config = body.get("output_config")
     if body.get("output_format") or (isinstance(config, dict) and config.get("format")):

@@ -255,6 +255,7 @@ class Feasible:
             allowed = ", ".join(sorted(regions)) or "none"
             always = Removal("region", f"region: {upstream.region}, allowed {allowed}")
         price, fitted = self._prices[name], fitting(name, self._settings)
+        own = fitted.system_prompt
         return _Model(
             price=price,
             rates={
@@ -267,7 +268,7 @@ class Feasible:
                 for audio in (False, True)
             },
             most_output=settings.max_output_tokens,
-            instructions=_of_instructions(fitted.system_prompt),
+            instructions=0 if own is None else text_tokens(own) + PER_MESSAGE,
             per_image=settings.image_tokens,
             context=settings.context_tokens or facts.context_tokens,
             abilities=facts.abilities if given is None else given,
@@ -275,10 +276,6 @@ class Feasible:
             has_tiers="service_tier" not in fitted.drop,
             always=always,
         )
-
-
-def _of_instructions(text: str | None) -> int:
-    return 0 if text is None else text_tokens(text) + PER_MESSAGE
 
 
 def _tier(model: _Model, chat: ChatRequest) -> str | None:

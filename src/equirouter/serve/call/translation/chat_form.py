@@ -59,6 +59,12 @@ def taken_text(value: object, place: str) -> str:
     return value
 
 
+def is_of_type(tool: object, types: re.Pattern[str]) -> bool:
+    """Whether a tool has one of these types."""
+    kind = tool.get("type") if isinstance(tool, dict) else None
+    return isinstance(kind, str) and types.fullmatch(kind) is not None
+
+
 def of_type(place: str, value: object) -> NoChatError:
     """The refusal of something whose type has no place in a chat completion."""
     return NoChatError(f"{place} of type {str(value)[:60]}")

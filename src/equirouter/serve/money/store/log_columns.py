@@ -199,11 +199,15 @@ def record_of(row: Mapping[str, Any]) -> RequestRecord:
         if others.get("pair") is not None:
             others["pair"] = Pair(**{**others["pair"], "models": tuple(others["pair"]["models"])})
         plan = Plan(candidates, **parts["plan"], **others)
+    cascade = None
+    if row["cascade"] is not None:
+        how = orjson.loads(row["cascade"])
+        cascade = Cascaded(**{**how, "pair": tuple(how["pair"])})
     return RequestRecord(
         **parts[""],
         plan=plan,
         attempts=attempts_of(row),
-        cascade=None if row["cascade"] is None else _cascaded(orjson.loads(row["cascade"])),
+        cascade=cascade,
         tokens=None if row["input_tokens"] is None else Tokens(**parts["tokens"]),
     )
 
@@ -211,10 +215,6 @@ def record_of(row: Mapping[str, Any]) -> RequestRecord:
 def attempts_of(row: Mapping[str, Any]) -> list[Attempt]:
     """The calls of a request, from a row of the table log."""
     return [Attempt(*values) for values in orjson.loads(row["attempts"] or b"[]")]
-
-
-def _cascaded(document: dict[str, Any]) -> Cascaded:
-    return Cascaded(**{**document, "pair": tuple(document["pair"])})
 
 
 def clean(text: str | None) -> str | None:

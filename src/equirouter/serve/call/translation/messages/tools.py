@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from equirouter.errors import NoChatError
-from equirouter.serve.call.translation.chat_form import function_name, of_type
+from equirouter.serve.call.translation.chat_form import function_name, is_of_type, of_type
 
 _Object = dict[str, Any]
 
@@ -66,14 +66,13 @@ _KNOWN = {
 
 def is_left_out(tool: object) -> bool:
     """Whether a tool is one of the provider's that are left out."""
-    kind = tool.get("type") if isinstance(tool, dict) else None
-    return isinstance(kind, str) and _LEFT_OUT.fullmatch(kind) is not None
+    return is_of_type(tool, _LEFT_OUT)
 
 
 def is_run_by_the_client(tool: object) -> bool:
     """Whether the provider runs nothing, and charges for nothing but tokens."""
-    kind = tool.get("type") if isinstance(tool, dict) else None
-    return kind is None or (isinstance(kind, str) and _BY_THE_CLIENT.fullmatch(kind) is not None)
+    is_typed = isinstance(tool, dict) and tool.get("type") is not None
+    return not is_typed or is_of_type(tool, _BY_THE_CLIENT)
 
 
 def function_of(tool: object, place: str) -> _Object:

@@ -15,6 +15,7 @@ from typing import Any
 from equirouter.errors import NoChatError
 from equirouter.serve.call.translation.chat_form import (
     function_name,
+    is_of_type,
     of_type,
     only,
     taken_object,
@@ -119,8 +120,7 @@ def known_tools(request: Mapping[str, Any]) -> list[Tool]:
 
 def is_left_out(tool: object) -> bool:
     """Whether a tool is one of the provider's that are left out."""
-    kind = tool.get("type") if isinstance(tool, dict) else None
-    return isinstance(kind, str) and _LEFT_OUT.fullmatch(kind) is not None
+    return is_of_type(tool, _LEFT_OUT)
 
 
 def chat_name(name: str, namespace: str | None) -> str:
