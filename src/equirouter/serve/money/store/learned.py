@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from statistics import fmean
 from typing import Any
 
@@ -54,15 +54,8 @@ class Learning:
             "queries": self.queries,
             "complete": self.complete,
             "models": [
-                {
-                    "model": one.model,
-                    "explored": one.explored,
-                    "shadow": one.shadow,
-                    "cost_usd": usd(one.explored_nusd + one.shadow_nusd),
-                    "rated": one.rated,
-                    "mean": one.mean,
-                    "predicted": one.predicted,
-                }
+                {name: value for name, value in asdict(one).items() if not name.endswith("_nusd")}
+                | {"cost_usd": usd(one.explored_nusd + one.shadow_nusd)}
                 for one in self.models
             ],
         }
