@@ -1,6 +1,7 @@
 """Cost of the gateway and of other proxies: latency, requests per second, memory, start.
 
     python benchmarks/bench_gateway.py [--rounds 5] [--seconds 3] [--litellm PYTHON]
+                                       [--portkey FOLDER]
     python benchmarks/bench_gateway.py --soak 60          memory over an hour of load
     python benchmarks/bench_gateway.py --messages         what /v1/messages adds, as AIGatewayBench
     python benchmarks/bench_gateway.py --starts           from the start of the process to ready
@@ -10,6 +11,7 @@ process of its own. Every system is asked in turn, round after round, and the ta
 rounds. The gateway runs with a key, its budget, the decision log and the metrics on. `passthrough`
 is a bare proxy (gateway_passthrough.py, needs starlette and uvicorn[standard]); `litellm` is
 LiteLLM's proxy with one model, run by --litellm, the Python of an environment with litellm[proxy].
+--portkey is a folder in which `npm install @portkey-ai/gateway` ran.
 """
 
 import argparse
@@ -35,7 +37,7 @@ from pages import read_csv, record
 from equirouter.pipeline.versions import current_folder
 
 HERE = Path(__file__).parent
-UPSTREAM, PASSTHROUGH, LITELLM = 19000, 19001, 19002
+UPSTREAM, PASSTHROUGH, LITELLM, PORTKEY = 19000, 19001, 19002, 19003
 GATEWAYS = {"static": 19010, "int8": 19011, "lexical": 19012}
 WORDS = ("river", "stone", "garden", "winter", "letter", "music", "bridge", "market")
 TRAIN = {
@@ -61,6 +63,7 @@ class Case:
     model: str
     tokens: int = 20
     keyed: bool = False
+    headers: tuple[str, ...] = ()
 
     def bodies(self, folder: Path, stream: bool) -> Path:
         """A file of requests, each with another text."""
@@ -81,6 +84,16 @@ CASES = (
     Case("the provider itself", UPSTREAM, "fake"),
     Case("pass-through", PASSTHROUGH, "fake"),
     Case("LiteLLM's proxy", LITELLM, "fake"),
+    Case(
+        "Portkey's gateway",
+        PORTKEY,
+        "fake",
+        headers=(
+            "x-portkey-provider: openai",
+            f"x-portkey-custom-host: http://127.0.0.1:{UPSTREAM}/v1",
+            "authorization: Bearer none",
+        ),
+    ),
     Case("named model", GATEWAYS["static"], NAMED, keyed=True),
     Case("`static`, 20 tokens", GATEWAYS["static"], "equirouter/auto", keyed=True),
     Case("`static`, 256 tokens", GATEWAYS["static"], "equirouter/auto", 256, keyed=True),
@@ -186,6 +199,8 @@ def load(
     command += ["--path", path]
     if case.keyed:
         command += ["--header", f"authorization: Bearer {key}"]
+    for header in case.headers:
+        command += ["--header", header]
     before = 0.0 if pid is None else processor_us(pid)
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
     measured: dict[str, Any] = json.loads(done.stdout)
@@ -231,6 +246,8 @@ def servers(
         if options.litellm:
             log = start("litellm", LITELLM, *litellm(folder, options.litellm))
             wait_for(LITELLM, log, "/health/liveliness")
+        if options.portkey:
+            wait_for(PORTKEY, start("portkey", PORTKEY, *portkey(options.portkey)))
         keys = {}
         for name, port in GATEWAYS.items():
             config = configuration(folder, name)
@@ -256,9 +273,17 @@ def litellm(folder: Path, python: str) -> tuple[list[str], dict[str, str]]:
     return command, environment
 
 
+def portkey(folder: Path) -> tuple[list[str], dict[str, str]]:
+    """Portkey's gateway, told that it may call the fake provider."""
+    script = folder / "node_modules/@portkey-ai/gateway/build/start-server.js"
+    environment = {"NODE_ENV": "production", "TRUSTED_CUSTOM_HOSTS": "127.0.0.1"}
+    return ["node", str(script), "--headless", f"--port={PORTKEY}"], environment
+
+
 def measured(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     """Medians over rounds: {case: {"c=1": {...}, "c=1, stream": {...}}}."""
-    cases = [case for case in CASES if options.litellm or case.port != LITELLM]
+    left_out = {LITELLM: not options.litellm, PORTKEY: not options.portkey}
+    cases = [case for case in CASES if not left_out.get(case.port, False)]
     runs: dict[str, dict[str, list[dict[str, Any]]]] = {case.name: {} for case in cases}
     with servers(folder, options) as (keys, pids):
         for number in range(options.rounds):
@@ -376,7 +401,7 @@ def soak(folder: Path, options: argparse.Namespace) -> None:
         )
     config = folder / "soak.toml"
     config.write_text(base.read_text() + EVERYTHING)
-    key, case = make_key(config), CASES[4]
+    key, case = make_key(config), CASES[5]
     bodies = [case.bodies(folder, stream=stream) for stream in (False, True)]
     script = [sys.executable, str(HERE / "gateway_upstream.py"), "--port", str(UPSTREAM)]
     with (
@@ -475,6 +500,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--concurrency", type=int, nargs="+", default=[1, 16, 64])
     parser.add_argument("--litellm", help="Python of an environment with litellm[proxy]")
+    parser.add_argument("--portkey", type=Path, help="Folder with @portkey-ai/gateway")
     parser.add_argument("--folder", type=Path, default=Path("runs/bench-gateway"))
     parser.add_argument("--starts", action="store_true")
     parser.add_argument("--scaling", action="store_true")
