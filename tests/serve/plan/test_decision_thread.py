@@ -67,6 +67,27 @@ def test_a_quick_pipeline_decides_on_the_loop_and_a_long_query_beside_it(folder:
     asyncio.run(run())
 
 
+def test_a_query_that_is_not_quick_goes_beside_the_loop_where_others_are_served(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("equirouter.serve.plan.loading.QUICK_SECONDS", 0.0)
+    monkeypatch.setattr("equirouter.serve.plan.loading.LONE_SECONDS", 60.0)
+
+    async def run() -> None:
+        metrics = CountedMetrics()
+        one = decider(folder, metrics)
+        metrics.in_flight(1)
+        alone = await one.decide(Ask("easy task1 query"))
+        assert metrics.batches == []
+        metrics.in_flight(1)
+        among_others = await one.decide(Ask("easy task1 query"))
+        assert metrics.batches == [1]
+        assert alone.decision == among_others.decision
+        await one.close()
+
+    asyncio.run(run())
+
+
 def test_what_waits_is_decided_together_and_nobody_waits_for_more(folder: Path) -> None:
     async def run() -> None:
         metrics = CountedMetrics()

@@ -26,6 +26,8 @@ _LOG = logging.getLogger("equirouter.serve")
 
 QUICK_SECONDS = 0.0005
 """A decision that takes less is made on the event loop: see decision_thread.py."""
+LONE_SECONDS = 0.002
+"""The same where no other request is under way."""
 _TRIED_CHARACTERS = (256, 512, 1024, 2048, 4096, 8192, 16384)
 _TIMES = 5
 
@@ -42,7 +44,8 @@ class LoadedPipeline:
     is_vouched: whether the gate passed that version, or somebody forced it.
     strongest: of the models that are served. is_whole: whether all its models are served.
     quick_characters: queries of at most so many are decided within QUICK_SECONDS; 0 if even short
-    ones are not. decision_ms: of a short query, alone.
+    ones are not. lone_characters: the same within LONE_SECONDS. decision_ms: of a short query,
+    alone.
     """
 
     pipeline: RoutingPipeline
@@ -53,6 +56,7 @@ class LoadedPipeline:
     strongest: str
     is_whole: bool
     quick_characters: int
+    lone_characters: int
     decision_ms: float
 
     def expected_share(self, setting: str, value: float) -> float | None:
@@ -103,7 +107,7 @@ def load_pipeline(settings: PipelineSettings, path: Path, served: Iterable[str])
         pipeline.stage.encoder.threads = settings.threads
     with blamed_on(path):
         scores = try_out(pipeline, path)
-        quick, decision_ms = _measured(pipeline)
+        quick, lone, decision_ms = _measured(pipeline)
     return LoadedPipeline(
         pipeline=pipeline,
         path=path,
@@ -113,6 +117,7 @@ def load_pipeline(settings: PipelineSettings, path: Path, served: Iterable[str])
         strongest=_strongest(pipeline, models, scores, path),
         is_whole=len(models) == len(pipeline.models),
         quick_characters=quick,
+        lone_characters=lone,
         decision_ms=decision_ms,
     )
 
@@ -164,17 +169,19 @@ def _compare(
         raise PipelineError(f"{what} differ by {apart:g}; {allowed:g} is allowed")
 
 
-def _measured(pipeline: RoutingPipeline) -> tuple[int, float]:
-    """How long a query may be to be decided quickly, and milliseconds for a short one."""
-    quick, short_ms = 0, 0.0
+def _measured(pipeline: RoutingPipeline) -> tuple[int, int, float]:
+    """How long a query may be to be decided in either time, and milliseconds for a short one."""
+    quick, lone, short_ms = 0, 0, 0.0
     for characters in _TRIED_CHARACTERS:
         query = (" ".join(PROBES) * (characters // 256 + 1))[:characters]
         seconds = min(_seconds(pipeline, query) for _ in range(_TIMES))
         short_ms = short_ms or seconds * 1000
-        if seconds > QUICK_SECONDS:
+        if seconds <= QUICK_SECONDS:
+            quick = characters
+        if seconds > max(LONE_SECONDS, QUICK_SECONDS):
             break
-        quick = characters
-    return quick, short_ms
+        lone = characters
+    return quick, lone, short_ms
 
 
 def _seconds(pipeline: RoutingPipeline, query: str) -> float:

@@ -63,7 +63,8 @@ class Metrics:
         self._by_key = by_key
         self._classes: set[str] = set()
         self._over: deque[RequestRecord] = deque()  # requests that are not counted yet
-        self._running = 0
+        self.running = 0
+        """Requests that this process is serving."""
         self._some = asyncio.Event()
         self._counting = threading.Lock()
         self._sums: defaultdict[tuple[Counter, tuple[str, ...]], float] = defaultdict(int)
@@ -174,7 +175,7 @@ class Metrics:
             (times.labels(*labels) if labels else times).observe_all(seconds)
         self._sums.clear()
         self._times.clear()
-        self._in_flight.set(self._running)
+        self._in_flight.set(self.running)
 
     def _add(self, record: RequestRecord) -> None:
         model = self._known(record.served_model)
@@ -299,7 +300,7 @@ class Metrics:
 
     def in_flight(self, change: int) -> None:
         """One request more (1) or fewer (-1) is being served."""
-        self._running += change
+        self.running += change
         self._some.set()
 
     def batched(self, size: int) -> None:
