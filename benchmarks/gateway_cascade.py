@@ -30,9 +30,8 @@ from equirouter.data import load_dataset
 from equirouter.encoders import make_encoder
 from equirouter.evaluation.train import train
 from equirouter.pipeline import Ask
-from equirouter.policy.agreement import AgreementRule
 from equirouter.policy.plans import Plans
-from equirouter.policy.pool_plans import PoolPlans
+from equirouter.policy.pool_plans import AgreementRule, PoolPlans
 
 GATEWAY, PROVIDER = 19310, 19311
 DELAY_MS = {"a": 60.0, "b": 100.0, "c": 40.0}

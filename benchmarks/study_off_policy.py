@@ -26,7 +26,7 @@ from equirouter.errors import DataError
 from equirouter.evaluation.off_policy.estimates import METHODS, WHAT, Estimate, LoggedOutcomes
 from equirouter.policy import UtilityPolicy
 from equirouter.routers import make_router
-from equirouter.routers.log_estimates import cross_fitted
+from equirouter.routers.linear import cross_fitted
 
 REQUESTS = 20_000
 DRAWS = 1000

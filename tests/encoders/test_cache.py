@@ -2,7 +2,7 @@ import errno
 import hashlib
 import multiprocessing
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from equirouter.data.cells import NO_TEXT
 from equirouter.encoders import EmbeddingCache, Encoder, encode_cached, encode_table
 from equirouter.encoders.cache import ROWS_PER_SHARD
 from equirouter.encoders.joined import JoinedEncoder
+from equirouter.encoders.kept import newest_first
 from equirouter.errors import ConfigError, DataError, OutputError
 from equirouter.progress import Progress
 
@@ -227,29 +228,29 @@ def test_thousands_of_rows_come_back_as_they_were(cache: EmbeddingCache) -> None
 def test_a_shard_without_a_wanted_key_is_not_read_to_its_end(cache: EmbeddingCache) -> None:
     encode(["a"], cache)
     encode(["b"], cache)
-    newest_first = sorted(shards(cache), key=lambda path: -path.stat().st_mtime_ns)
-    before = [path.stat().st_mtime_ns for path in newest_first]
-    os.utime(newest_first[0], ns=(before[0] + 10**9, before[0] + 10**9))
+    by_time = sorted(shards(cache), key=lambda path: -path.stat().st_mtime_ns)
+    before = [path.stat().st_mtime_ns for path in by_time]
+    os.utime(by_time[0], ns=(before[0] + 10**9, before[0] + 10**9))
     encode(["a"], cache)  # "b" is looked at first, and not marked as used
-    assert newest_first[0].stat().st_mtime_ns == before[0] + 10**9
-    assert newest_first[1].stat().st_mtime_ns > before[1]
+    assert by_time[0].stat().st_mtime_ns == before[0] + 10**9
+    assert by_time[1].stat().st_mtime_ns > before[1]
 
 
 def test_writes_do_not_look_at_every_shard_every_time(
     cache: EmbeddingCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    looks: list[Path] = []
-    whole = EmbeddingCache._shards
+    looks = 0
 
-    def counted(self: EmbeddingCache, folder: Path) -> list[Path]:
-        looks.append(folder)
-        return whole(self, folder)
+    def counted(paths: Iterable[Path]) -> list[Path]:
+        nonlocal looks
+        looks += 1
+        return newest_first(paths)
 
-    monkeypatch.setattr(EmbeddingCache, "_shards", counted)
+    monkeypatch.setattr("equirouter.encoders.cache.newest_first", counted)
     rows = np.ones((1, 4), dtype=np.float32)
     for number in range(64):
         cache.put("f", [number.to_bytes(32, "big")], rows)
-    assert len(looks) == 1  # with room for 2 GiB; one look per write would be 64
+    assert looks == 1  # with room for 2 GiB; one look per write would be 64
     size = shards(cache)[0].stat().st_size
     small = EmbeddingCache(cache.folder, max_bytes=10 * size)
     for number in range(100, 140):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from equirouter.encoders.pictures import read_picture
+from equirouter.encoders.vision import read_picture
 from equirouter.errors import DataError, UnreadableError
 from tests.encoders.tiny_models import write_picture
 

@@ -4,13 +4,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from equirouter.encoders.base import one_of
 from equirouter.encoders.windows import (
     DEFAULT_WINDOW,
     MAX_PIECES,
     WINDOWS,
     Pieces,
     Tokenize,
-    check_window,
     head_pieces,
     tail_pieces,
     window_pieces,
@@ -111,7 +111,7 @@ def test_of_200_000_characters_few_are_tokenised(
         n_read += len(part)
         return tokenize(part)
 
-    windows = window_pieces(text, check_window(window), counting)
+    windows = window_pieces(text, one_of("window named", window, WINDOWS), counting)
     assert n_read < 10_000  # doubling the slice, up to three times what one window needs
     assert all(0 < len(pieces) <= MAX_PIECES for pieces in windows)
 
@@ -133,5 +133,5 @@ def test_windows_of_254_pieces_are_one_and_of_255_two(tokenize: Tokenize) -> Non
 
 def test_an_unknown_window_is_named() -> None:
     with pytest.raises(ConfigError, match=r"no window named 'middle': one of head, tail, head\+"):
-        check_window("middle")
-    assert check_window(DEFAULT_WINDOW) == DEFAULT_WINDOW
+        one_of("window named", "middle", WINDOWS)
+    assert one_of("window named", DEFAULT_WINDOW, WINDOWS) == DEFAULT_WINDOW

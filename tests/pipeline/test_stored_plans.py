@@ -12,10 +12,9 @@ from equirouter.errors import ConfigError, PipelineError
 from equirouter.evaluation.train import train
 from equirouter.pipeline import Ask, AskModel, Decision, QueryPlan, RoutingPipeline, Serve
 from equirouter.policy import Calibration, Control
-from equirouter.policy.agreement import AgreementRule
 from equirouter.policy.plan import AskColumn, PlanPolicy, State, Stop
 from equirouter.policy.plans import Plans
-from equirouter.policy.pool_plans import AtPrice, Gain, PoolPlans
+from equirouter.policy.pool_plans import AgreementRule, AtPrice, Gain, PoolPlans
 from equirouter.policy.replies import Reply
 from equirouter.training.plan_fit import fit_plans
 from equirouter.training.pool_changes import repriced, without

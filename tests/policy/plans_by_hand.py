@@ -4,8 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from equirouter.policy.check import Check
-from equirouter.policy.plans import Gains, Plans
+from equirouter.policy.plans import Check, Gains, Plans
 
 SCORES = np.array([0.6, 0.5, 0.9])
 COSTS = np.array([0.01, 0.02, 1.0])

@@ -12,9 +12,9 @@ from equirouter.arrays import FloatArray
 from equirouter.data.cells import TextCells
 from equirouter.errors import ConfigError
 from equirouter.policy import UtilityPolicy
-from equirouter.policy.agreement import AgreementRule
 from equirouter.policy.plan import Action, AskColumn, PlanPolicy, State, Stop
 from equirouter.policy.plans import Gains, Plans, more_features
+from equirouter.policy.pool_plans import AgreementRule
 from equirouter.policy.replies import Replies, Reply, features_of
 from tests.policy.plans_by_hand import COSTS, SCORES, by_hand, by_signal
 from tests.toys import make_answered_table

@@ -10,7 +10,7 @@ import aiohttp
 from aiohttp import web
 
 from equirouter.errors import GatewayError
-from equirouter.pipeline.query_plan import QueryPlan
+from equirouter.pipeline.decision import QueryPlan
 from equirouter.serve.call.client.pool import HttpClient
 from equirouter.serve.call.model_pool import ModelPool
 from equirouter.serve.chat import ChatRequest

@@ -168,7 +168,7 @@ def describe(
 
 def _unread(encoder: str, outcomes: "Outcomes") -> tuple[str, ...]:
     """A warning about texts that the encoder does not read, or that this could not be found out."""
-    from equirouter.encoders.unread import unread_warning
+    from equirouter.encoders.visibility import unread_warning
     from equirouter.errors import DownloadError, MissingExtraError
 
     made = common.make_text_encoder(encoder)

@@ -17,7 +17,7 @@ from equirouter.cost.prices import Price, costs_usd
 from equirouter.errors import DataError, PipelineError
 from equirouter.routers.base import LearnedState, Validation, check_training
 from equirouter.routers.networks import forward
-from equirouter.routers.networks.mlp import MLPRouter, hidden_units, mlp_hidden
+from equirouter.routers.networks.mlp import MLPRouter
 from equirouter.routers.new_model import fit_estimate
 from equirouter.routers.ridge import fit_lines, spectrum
 
@@ -241,7 +241,7 @@ class CostPredictor(LearnedState, ABC):
 
     def _hidden(self, embeddings: Float32Array) -> Float32Array:
         """The input of the output layer (N, H)."""
-        return hidden_units(self.weights_, embeddings) if self.hidden else embeddings
+        return forward.hidden_units(self.weights_, embeddings) if self.hidden else embeddings
 
     def _standard(self, embeddings: Float32Array) -> Float32Array:
         """Standardised amounts (N, A)."""
@@ -271,7 +271,7 @@ class CostPredictor(LearnedState, ABC):
         """
         hidden = embeddings
         if self.hidden:
-            hidden = mlp_hidden(self.weights_, graph, "cost", embeddings)
+            hidden = forward.add_hidden_units(graph, self.weights_, embeddings, part="cost")
         weight = self.weights_["out.weight"] * self.spread_[:, None]
         bias = self.weights_["out.bias"] * self.spread_ + self.mean_
         lowest = graph.const("cost.lowest", self.lowest_.astype(np.float32))

@@ -1,21 +1,21 @@
 """From queries to embeddings: encoders, the windows they read, and a cache on disk.
 
-    base.py        Encoder, the contract
+    base.py        Encoder, the contract; checks of options and vectors that encoders share
     lexical.py     LexicalEncoder: counts of the pieces of a text, hashed; no weights
     minilm/        MiniLMEncoder: all-MiniLM-L6-v2 on ONNX Runtime
-    static/        StaticEncoder: the mean of token vectors from a table
+    static.py      StaticEncoder: the mean of token vectors from a table (token_table.py), which
+                   distil.py makes
     joined.py      LexicalMiniLMEncoder: lexical and minilm side by side
     sentence_transformer.py  SentenceTransformerEncoder: any model of that library
-    vision.py      VisionEncoder: CLIP on the text and the image; pictures.py reads images
+    vision.py      VisionEncoder: CLIP on the text and the image
     openai.py      OpenAIEncoder: any embeddings endpoint that speaks OpenAI's protocol
-    vectors.py     checks of options and vectors that encoders share
     wordpieces.py  the tokenizer of minilm and static; WordPieces: a fast one for plain ASCII
     windows.py     which tokens of a long query are read
     cache.py       EmbeddingCache, encode_cached: a second run on the same texts encodes nothing;
                    encode_table: the same of a table, or the numbers that it has in place of texts
     embedding_file.py  open_embeddings: embeddings made elsewhere, mapped into memory
-    unread.py      texts in a language that the encoder cannot read
-    visibility.py  duplicate_share: how many queries look alike afterwards
+    visibility.py  duplicate_share: how many queries look alike afterwards; and which texts are in
+                   a language that the encoder cannot read
     kept.py        files in the user's cache folder, and digests of files
 
 make_encoder makes an encoder by its registered name.

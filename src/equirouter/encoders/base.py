@@ -2,17 +2,19 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from equirouter.arrays import Float32Array
+from equirouter.arrays import Float32Array, FloatArray
 from equirouter.data.cells import NO_TEXT
 from equirouter.errors import ConfigError, DataError, PipelineError, UnreadableError
 from equirouter.extras import Need
 from equirouter.processes import WithoutCached
 from equirouter.progress import Progress, silent
+
+Name = TypeVar("Name", bound=str)
 
 
 class Encoder(WithoutCached, ABC):
@@ -222,3 +224,32 @@ def share(progress: Progress, start: int, size: int, total: int) -> Progress:
         progress(stage, start + size * done // max(of, 1), total)
 
     return part
+
+
+def check_at_least(name: str, value: object, lowest: int) -> None:
+    """Raise ConfigError for anything but None or a whole number of `lowest` or more."""
+    if value is not None and (type(value) is not int or value < lowest):
+        raise ConfigError(f"{name}={value!r}: a whole number of {lowest} or more is expected")
+
+
+def one_of(what: str, value: str, names: tuple[Name, ...]) -> Name:
+    """The value, typed. Raises ConfigError for one that is none of the names."""
+    for name in names:
+        if value == name:
+            return name
+    raise ConfigError(f"no {what} {value!r}: one of {', '.join(names)} is expected")
+
+
+def unit_rows(vectors: FloatArray | Float32Array, *, encoder: str) -> Float32Array:
+    """(N, d) finite vectors, one per text, divided by their lengths.
+
+    Raises DataError for a vector of zeros, which has no direction, with the index of its text.
+    """
+    lengths = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
+    zero = np.flatnonzero(lengths == 0)
+    if zero.size:
+        raise DataError(
+            f"encoder {encoder}: the embedding of text {zero[0]} is all zeros: the model knows "
+            "none of its tokens; leave this query out, or choose another model"
+        )
+    return np.asarray(vectors / lengths, dtype=np.float32)

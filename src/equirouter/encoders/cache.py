@@ -10,6 +10,7 @@ not what its name says is as good as absent. So machines can share shards at any
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -70,13 +71,14 @@ class EmbeddingCache:
         """
         written = np.zeros(len(out), dtype=bool)
         left = len(rows)
-        for path in self._shards(self._home(fingerprint)):
+        for path in newest_first(self._home(fingerprint).rglob("*.shard")):
             if not left:
                 break
             n_read = _read_shard(path, rows, out, written)
             if n_read:
                 left -= n_read
-                _mark_used(path)
+                with suppress(OSError):  # gone, or a cache that may only be read
+                    os.utime(path)
         if left and self.shared is not None:
             self._fetch(self.shared, self._home(fingerprint), rows, out, written)
         return written
@@ -128,13 +130,9 @@ class EmbeddingCache:
     def _home(self, fingerprint: str) -> Path:
         return self.folder / hashlib.sha256(fingerprint.encode()).hexdigest()[:32]
 
-    def _shards(self, folder: Path) -> list[Path]:
-        """Shards below a folder, those used last first."""
-        return newest_first(folder.rglob("*.shard"))
-
     def _delete_oldest(self) -> None:
         total = kept = 0
-        for path in self._shards(self.folder):
+        for path in newest_first(self.folder.rglob("*.shard")):
             try:
                 total += path.stat().st_size
             except FileNotFoundError:
@@ -273,10 +271,3 @@ def _shared(address: str) -> "Place | None":
 
 def _name_of(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:32]
-
-
-def _mark_used(path: Path) -> None:
-    try:
-        os.utime(path)
-    except OSError:  # gone, or a cache that may only be read: its order is then that of writing
-        return

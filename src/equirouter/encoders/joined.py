@@ -1,7 +1,5 @@
 """Two encoders side by side: their embeddings of a query joined into one."""
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -11,6 +9,7 @@ from numpy.typing import NDArray
 
 from equirouter.arrays import Float32Array
 from equirouter.encoders.base import Encoder, share
+from equirouter.encoders.kept import short_digest
 from equirouter.encoders.lexical import LexicalEncoder
 from equirouter.encoders.minilm import MiniLMEncoder
 from equirouter.encoders.windows import DEFAULT_WINDOW
@@ -89,8 +88,8 @@ class JoinedEncoder(Encoder):
     @property
     def fingerprint(self) -> str:
         """Of the parts' fingerprints, in their order."""
-        of_parts = json.dumps([part.fingerprint for part in self.parts.values()])
-        return f"{self.name}-{hashlib.sha256(of_parts.encode()).hexdigest()[:16]}"
+        of_parts = [part.fingerprint for part in self.parts.values()]
+        return f"{self.name}-{short_digest(of_parts)}"
 
     def embed(
         self, texts: tuple[str, ...], images: tuple[str | None, ...], progress: Progress

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -44,6 +44,11 @@ def write_kept(path: Path, content: bytes) -> None:
             f"{path}: the cache folder could not be written ({error.__cause__}); set "
             "EQUIROUTER_CACHE_DIR to a folder with space where you may write"
         ) from error
+
+
+def short_digest(parts: Mapping[str, object] | Sequence[str]) -> str:
+    """The first 16 hex digits of the SHA-256 of what JSON can hold: what fingerprints end in."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def digest_of(path: Path) -> str:

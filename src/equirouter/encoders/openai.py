@@ -2,8 +2,6 @@
 
 import base64
 import binascii
-import hashlib
-import json
 import os
 import re
 import weakref
@@ -17,14 +15,14 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 
 from equirouter.arrays import Float32Array, FloatArray
-from equirouter.encoders.base import Encoder
-from equirouter.encoders.vectors import check_at_least, unit_rows
+from equirouter.encoders.base import Encoder, check_at_least, unit_rows
+from equirouter.encoders.kept import short_digest
 from equirouter.errors import ConfigError, DataError, DownloadError, EquiRouterError, PipelineError
 from equirouter.extras import Need, require
 from equirouter.progress import Progress
 
 if TYPE_CHECKING:
-    from openai import APIConnectionError, APIStatusError, OpenAI
+    from openai import APIStatusError, OpenAI
 
 DEFAULT_BASE_URL = "https://api.openai.com/v1"
 EXTRA = "encoders"
@@ -140,9 +138,8 @@ class OpenAIEncoder(Encoder):
             "dimension": self._asked_dimension,
             "version": VERSION,
         }
-        digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
         host = self._address.netloc.lower()[:40]
-        return f"{self.name}-{host}-{digest[:16]}"
+        return f"{self.name}-{host}-{short_digest(parts)}"
 
     def state(self) -> dict[str, NDArray[Any]]:
         """The embedding of PROBE, by which `restore` knows the model again."""
@@ -230,7 +227,12 @@ class OpenAIEncoder(Encoder):
         except openai.APIStatusError as error:
             raise self._refusal(error, texts) from None  # the endpoint's words may quote a query
         except openai.APIConnectionError as error:
-            raise self._no_answer(error) from None
+            cause = error.__cause__ or error
+            raise DownloadError(
+                f"no answer from {self._host} after {self.max_retries} retries "
+                f"({type(cause).__name__}: {cause}); check base_url={self.base_url!r}, the "
+                f"network, and timeout={self.timeout:g} seconds"
+            ) from None
 
     def _refusal(self, error: "APIStatusError", texts: list[str]) -> EquiRouterError:
         """The error for a status other than 2xx; of the endpoint's words it quotes a plain code."""
@@ -255,14 +257,6 @@ class OpenAIEncoder(Encoder):
             f"{answer} to {len(texts)} texts, the longest of {max(map(len, texts))} characters, "
             f"for model {self.model!r} and dimension {self._asked_dimension}: shorten or leave out "
             "texts beyond the model's limit, and ask for a dimension only where the model has it"
-        )
-
-    def _no_answer(self, error: "APIConnectionError") -> EquiRouterError:
-        cause = error.__cause__ or error
-        return DownloadError(
-            f"no answer from {self._host} after {self.max_retries} retries "
-            f"({type(cause).__name__}: {cause}); check base_url={self.base_url!r}, the network, "
-            f"and timeout={self.timeout:g} seconds"
         )
 
     @property

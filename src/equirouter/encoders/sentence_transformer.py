@@ -1,6 +1,5 @@
 """Any model of the sentence-transformers library, from the hub or from a folder."""
 
-import hashlib
 import json
 import logging
 import re
@@ -14,9 +13,8 @@ import numpy as np
 
 from equirouter.arrays import Float32Array
 from equirouter.data.sources.hub import fetching_failures
-from equirouter.encoders.base import Encoder
-from equirouter.encoders.kept import digest_of
-from equirouter.encoders.vectors import check_at_least, unit_rows
+from equirouter.encoders.base import Encoder, check_at_least, unit_rows
+from equirouter.encoders.kept import digest_of, short_digest
 from equirouter.errors import ConfigError, DataError, DownloadError
 from equirouter.extras import Need, require
 from equirouter.progress import Progress
@@ -142,8 +140,7 @@ class SentenceTransformerEncoder(Encoder):
     @cached_property
     def fingerprint(self) -> str:
         """Of the content of the model's files and the settings, wherever the files lie."""
-        parts = json.dumps(self._fingerprint_parts(), sort_keys=True)
-        return f"{self.name}-{hashlib.sha256(parts.encode()).hexdigest()[:16]}"
+        return f"{self.name}-{short_digest(self._fingerprint_parts())}"
 
     def _fingerprint_parts(self) -> dict[str, Any]:
         return {

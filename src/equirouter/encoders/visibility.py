@@ -1,4 +1,4 @@
-"""Whether the encoder sees what tells the queries apart."""
+"""Whether the encoder sees what tells the queries apart, and can read their language."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,10 +6,20 @@ from dataclasses import dataclass
 import numpy as np
 
 from equirouter.arrays import Float32Array, IntArray
+from equirouter.encoders.base import Encoder
 from equirouter.errors import DataError
 
 WARN_ABOVE = 0.05
 """Share of queries that look like another one, above which a user is warned."""
+
+MANY_UNKNOWN = 0.2
+"""Share of a text's tokens from which it counts as not read."""
+
+WARN_FROM = 0.01
+"""Share of the texts from which a user is warned."""
+
+_HEAD = 1000
+_FOREIGN = 0.1
 
 _TOLERANCE = 1e-5
 """Largest difference in any coordinate of what counts as the same vector: the same window encoded
@@ -91,3 +101,39 @@ def _groups(embeddings: Float32Array) -> IntArray:
     groups = np.empty(n_queries, dtype=np.int64)
     groups[order] = np.cumsum(starts)
     return groups
+
+
+def unread_texts(encoder: Encoder, texts: Sequence[str]) -> list[int]:
+    """Positions of the texts of which the encoder does not know a fifth of the tokens or more.
+
+    The first 1,000 characters of a text are looked at, and only where a tenth of them or more is
+    not ASCII: plain ASCII has no unknown tokens. [] for an encoder that cannot tell.
+    """
+    unread = []
+    for i, text in enumerate(texts):
+        if text.isascii():
+            continue
+        head = text[:_HEAD]
+        if len(head) - len(head.encode("ascii", "ignore")) < _FOREIGN * len(head):
+            continue
+        share = encoder.unknown_share(head)
+        if share is None:
+            break
+        if share >= MANY_UNKNOWN:
+            unread.append(i)
+    return unread
+
+
+def unread_warning(
+    encoder: Encoder, texts: Sequence[str], query_ids: Sequence[str]
+) -> tuple[str, ...]:
+    """A warning where one text in a hundred or more is not read; else ()."""
+    unread = unread_texts(encoder, texts)
+    if not unread or len(unread) < WARN_FROM * len(texts):
+        return ()
+    return (
+        f"of {len(unread)} of {len(texts)} queries (the first is {query_ids[unread[0]]!r}) the "
+        f"encoder {encoder.name} does not know a fifth of the tokens or more: it was not made for "
+        "their language, and a router cannot tell them apart; choose an encoder that reads it "
+        "(--encoder sentence-transformers --encoder-option model=NAME, or openai)",
+    )

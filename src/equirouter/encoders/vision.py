@@ -7,16 +7,60 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from equirouter.arrays import Float32Array
-from equirouter.encoders.base import share
-from equirouter.encoders.pictures import PICTURE_VERSION, read_picture
+from equirouter.encoders.base import share, unit_rows
 from equirouter.encoders.sentence_transformer import SentenceTransformerEncoder
-from equirouter.encoders.vectors import unit_rows
-from equirouter.errors import ConfigError, UnreadableError
-from equirouter.extras import Need
+from equirouter.errors import ConfigError, DataError, UnreadableError
+from equirouter.extras import Need, require
 from equirouter.progress import Progress
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
     from sentence_transformers import SentenceTransformer
+
+PICTURE_VERSION = 1
+"""Raised by every change here that may change a pixel."""
+
+_MAX_ASPECT_RATIO = 200
+"""A model's processor scales the shorter side up to some hundred pixels, and the longer with it."""
+# Clients of the gateway send images, too: none is of a format for which Pillow runs a program.
+_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
+
+
+def read_picture(path: str) -> "Image":
+    """One image file in RGB, turned upright as its EXIF data say, transparent parts white.
+
+    Raises DataError, with the path, for a file that is missing, UnreadableError for one that is no
+    whole image or would fill the memory, and MissingExtraError without Pillow.
+    """
+    pillow = require("PIL.Image", extra="encoders", purpose="read images")
+    ops = require("PIL.ImageOps", extra="encoders", purpose="read images")
+    try:
+        with pillow.open(path, formats=_FORMATS) as file:
+            if max(file.size) > _MAX_ASPECT_RATIO * min(file.size):
+                width, height = file.size
+                raise ValueError(f"{width} x {height} pixels, too long and narrow to be resized")
+            return _rgb(ops.exif_transpose(file), pillow)
+    except FileNotFoundError as error:
+        raise DataError(
+            f"image {path}: no such file; relative paths start at the folder of the table"
+        ) from error
+    except (OSError, ValueError, SyntaxError, pillow.DecompressionBombError) as error:
+        raise UnreadableError(
+            f"image {path}: cannot be read as an image ({error}); replace the file, or leave the "
+            "query out"
+        ) from error
+
+
+def _rgb(image: Any, pillow: Any) -> "Image":  # noqa: ANN401  # an optional package
+    """Three channels, on white."""
+    if not image.has_transparency_data:
+        converted: Image = image.convert("RGB")
+        return converted
+    with_alpha = image.convert("RGBA")
+    paper: Image = pillow.new("RGB", image.size, (255, 255, 255))
+    paper.paste(with_alpha, mask=with_alpha.getchannel("A"))
+    return paper
+
 
 DEFAULT_MODEL = "sentence-transformers/clip-ViT-B-16"
 PARTS = ("text+image", "image")

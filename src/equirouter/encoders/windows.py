@@ -12,8 +12,6 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Literal, TypeAlias, get_args
 
-from equirouter.errors import ConfigError
-
 Window: TypeAlias = Literal["head", "tail", "head+tail"]
 Pieces: TypeAlias = tuple[int, ...]
 Tokenize: TypeAlias = Callable[[str], list[int]]
@@ -49,14 +47,6 @@ _RUNS = re.compile(
     rf"({_SPACE}){_SPACE}+|({_DROPPED}){_DROPPED}+"
     rf"|((?:{_LETTER}{_DROPPED}*){{101}})(?:{_LETTER}|{_DROPPED})+"
 )
-
-
-def check_window(window: str) -> Window:
-    """The window's name, typed. Raises ConfigError for a name that is none of WINDOWS."""
-    for known in WINDOWS:
-        if window == known:
-            return known
-    raise ConfigError(f"no window named {window!r}: one of {', '.join(WINDOWS)} is expected")
 
 
 def window_pieces(text: str, window: Window, tokenize: Tokenize) -> list[Pieces]:

@@ -8,10 +8,9 @@ from equirouter.arrays import FloatArray
 from equirouter.data.outcomes import Outcomes
 from equirouter.evaluation.plan_figures import auc, auc_beyond, figures_of
 from equirouter.policy import UtilityPolicy
-from equirouter.policy.agreement import AgreementRule
 from equirouter.policy.plan import NONE, Replayed
 from equirouter.policy.plans import Columns, Plans
-from equirouter.policy.pool_plans import PoolPlans
+from equirouter.policy.pool_plans import AgreementRule, PoolPlans
 from equirouter.policy.replies import Replies
 from equirouter.training.fitted import FittedRouter
 from equirouter.training.plan_choice import made_plans

@@ -22,9 +22,8 @@ from equirouter.labelling.pool_calls import check_models
 from equirouter.pipeline.parts import Provenance
 from equirouter.pipeline.pipeline import RoutingPipeline
 from equirouter.policy import PROBES, Certainty
-from equirouter.policy.agreement import AgreementRule
 from equirouter.policy.plans import Plans
-from equirouter.policy.pool_plans import PoolPlans
+from equirouter.policy.pool_plans import AgreementRule, PoolPlans
 from equirouter.serve.charging import model_prices
 from equirouter.serve.settings import PipelineSettings
 from equirouter.serve.settings_file import read_settings

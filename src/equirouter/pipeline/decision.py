@@ -1,15 +1,113 @@
-"""A question to a pipeline, and its answer."""
+"""A question to a pipeline, and its answer: a model, or a plan by which more than one is asked."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
+from equirouter.arrays import BoolArray, Float32Array, FloatArray, IntArray
+from equirouter.errors import ConfigError
 from equirouter.policy.base import NO_CONTROL, Control
 from equirouter.policy.constraints import Needs
+from equirouter.policy.plan import Action, PlanPolicy, State, Stop
+from equirouter.policy.pool_plans import AgreementRule
+from equirouter.policy.replies import Reply
 
-if TYPE_CHECKING:
-    from equirouter.arrays import BoolArray, Float32Array, IntArray
-    from equirouter.pipeline.query_plan import QueryPlan
+
+class Serve(NamedTuple):
+    """Serve this model's answer.
+
+    support: its expected performance; None where nothing was learned of it.
+    """
+
+    model: str
+    support: float | None
+
+
+class AskModel(NamedTuple):
+    """Ask this model as well."""
+
+    model: str
+
+
+@dataclass(frozen=True, eq=False)
+class QueryPlan:
+    """Two models to be asked at once, and what is done with their replies.
+
+    models: all names, in the order of the columns. scores, costs (K,): estimates of performance and
+    predicted costs. feasible (K,): False where a model may not be asked.
+    """
+
+    models: tuple[str, ...]
+    rule: PlanPolicy | AgreementRule
+    action: Action
+    scores: FloatArray
+    costs: FloatArray
+    feasible: BoolArray
+
+    @property
+    def first(self) -> tuple[str, ...]:
+        """The models to ask at once."""
+        return tuple(self.models[column] for column in self.action.columns)
+
+    @property
+    def expected_cost_usd(self) -> float:
+        """Of all calls, by predicted costs."""
+        return self.action.expected_cost_usd
+
+    @property
+    def p_escalate(self) -> float:
+        """How likely one more model is asked; 1 where that is not known."""
+        return self.action.p_escalate
+
+    @property
+    def learned(self) -> bool:
+        """Whether learned plans decide; else the agreement rule."""
+        return isinstance(self.rule, PlanPolicy)
+
+    @property
+    def signals(self) -> tuple[str, ...]:
+        """The names of the signals of replies that count in what is done with them."""
+        return self.rule.plans.signals if isinstance(self.rule, PlanPolicy) else ()
+
+    @property
+    def last(self) -> tuple[str, ...]:
+        """The models one of which may be asked after the first two."""
+        columns = set(self.rule.others(self.action.columns)) - set(self.action.columns)
+        return tuple(self.models[column] for column in sorted(columns) if self.feasible[column])
+
+    def then(
+        self,
+        asked: Sequence[str],
+        replies: Mapping[str, Reply],
+        *,
+        without: Collection[str] = (),
+    ) -> Serve | AskModel:
+        """Serve an answer, or ask one more model, once a round is over.
+
+        asked: every model that was asked, in order. replies: of those that replied; one that
+        failed or took too long has none. without: models that may not be asked any more, because
+        they are down or money is short.
+        Raises ConfigError where nobody replied and no model is left to ask.
+        """
+        column = {model: column for column, model in enumerate(self.models)}
+        unknown = [model for model in (*asked, *replies, *without) if model not in column]
+        if unknown or not set(replies) <= set(asked):
+            raise ConfigError(f"replies of {[*replies]}, but asked were {[*asked]}")
+        feasible = self.feasible.copy()
+        feasible[[column[model] for model in without]] = False
+        step = self.rule.then(
+            State(
+                tuple(column[model] for model in asked),
+                {column[model]: reply for model, reply in replies.items()},
+                self.scores,
+                self.costs,
+                feasible,
+            )
+        )
+        if isinstance(step, Stop):
+            return Serve(self.models[step.column], step.support if self.learned else None)
+        return AskModel(self.models[step.column])
+
 
 OutOfDomain = Literal["policy", "strongest"]
 """How a query far from the training queries is decided: by the policy as ever, or by the mean
@@ -42,7 +140,7 @@ class ByModel(Mapping[str, float]):
 
     __slots__ = ("_column", "_row", "_table")
 
-    def __init__(self, column: Mapping[str, int], table: "Float32Array", row: int) -> None:
+    def __init__(self, column: Mapping[str, int], table: Float32Array, row: int) -> None:
         self._column = column
         self._table = table
         self._row = row
@@ -60,7 +158,7 @@ class ByModel(Mapping[str, float]):
         return repr(self.as_dict())
 
     @property
-    def row(self) -> "Float32Array":
+    def row(self) -> Float32Array:
         """The numbers (K,), in the order of the models."""
         row: Float32Array = self._table[self._row]
         return row
@@ -96,7 +194,7 @@ class Decision(NamedTuple):
     removed: Mapping[str, str] = {}  # a NamedTuple takes no default factory
     """Models that a constraint ruled out, each with the reason; they are no fallbacks. A model of
     which is not known whether it meets a constraint is one of them."""
-    plan: "QueryPlan | None" = None
+    plan: QueryPlan | None = None
     """Of a query of which more than one model is to be asked; `model` is then the one that would
     be asked alone."""
 
@@ -111,9 +209,9 @@ class Choices:
     """
 
     models: tuple[str, ...]
-    chosen: "IntArray"
-    predicted_cost_usd: "Float32Array"
-    fits: "BoolArray"
+    chosen: IntArray
+    predicted_cost_usd: Float32Array
+    fits: BoolArray
     setting: str
     value: float
     removed: Mapping[str, str] = field(default_factory=dict)

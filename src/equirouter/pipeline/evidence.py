@@ -10,9 +10,8 @@ from typing import Any, Self
 from equirouter.cost.prices import Price
 from equirouter.errors import UserError
 from equirouter.pipeline.parts import PipelineParts, Provenance
-from equirouter.pipeline.stored import described
+from equirouter.pipeline.stored import StoredPolicy, described
 from equirouter.pipeline.versions import PipelineVersions, current_folder
-from equirouter.policy import Calibration
 from equirouter.words import interval
 
 FEWER = 10
@@ -46,31 +45,24 @@ class Evidence:
     @classmethod
     def of(cls, parts: PipelineParts) -> Self:
         """That of a pipeline in memory."""
-        return cls._of(parts.provenance, parts.calibration, parts.quality, parts.confidence)
+        return cls._of(parts.provenance, parts)
 
     @classmethod
     def stored(cls, folder: Path) -> Self:
         """That of the pipeline in a folder, which is not loaded. Raises PipelineError."""
         description = described(folder)
         provenance = Provenance(description.data, description.split, description.test_metrics)
-        policy = description.policy
-        return cls._of(provenance, policy.calibration, policy.quality, policy.confidence)
+        return cls._of(provenance, description.policy)
 
     @classmethod
-    def _of(
-        cls,
-        provenance: Provenance,
-        calibration: Calibration,
-        quality: float,
-        confidence: float | None,
-    ) -> Self:
-        point = calibration.operating_point(quality, confidence)
-        data = provenance.data
+    def _of(cls, provenance: Provenance, promise: PipelineParts | StoredPolicy) -> Self:
+        calibration, quality = promise.calibration, promise.quality
+        point = calibration.operating_point(quality, promise.confidence)
         tested: dict[str, Any] = provenance.test_metrics.get("at_quality", {})
         interval = tested.get("interval")
         return cls(
-            data=str(data.get("name", "")),
-            n_rows=data.get("n_queries"),
+            data=str(provenance.data.get("name", "")),
+            n_rows=provenance.data.get("n_queries"),
             n_queries=calibration.n_queries,
             quality=quality,
             confidence=point.confidence,

@@ -5,10 +5,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, overload
+from typing import overload
 
 import numpy as np
 
+from equirouter.arrays import Float32Array, FloatArray, IntArray
+from equirouter.encoders.base import Encoder
 from equirouter.errors import ConfigError
 from equirouter.pipeline.decision import Ask, Choices, Decision
 from equirouter.pipeline.folder import DESCRIPTION_FILE
@@ -30,10 +32,6 @@ from equirouter.policy import (
 from equirouter.policy.base import NO_CONTROL, Control
 from equirouter.policy.constraints import Needs, check_names, removed_by
 from equirouter.registry import POLICIES
-
-if TYPE_CHECKING:
-    from equirouter.arrays import Float32Array, FloatArray, IntArray
-    from equirouter.encoders.base import Encoder
 
 TEXTS_AT_ONCE = 8192
 """So many embeddings are in memory at once, however many texts are to be decided."""
@@ -172,7 +170,7 @@ class RoutingPipeline(PipelineParts):
     def decide_many(
         self,
         *,
-        embeddings: "Float32Array",
+        embeddings: Float32Array,
         budget_usd: float | None = None,
         quality: float | None = None,
         performance: float | None = None,
@@ -186,7 +184,7 @@ class RoutingPipeline(PipelineParts):
         queries: Sequence[str] | None = None,
         *,
         images: Sequence[str | None] | None = None,
-        embeddings: "Float32Array | None" = None,
+        embeddings: Float32Array | None = None,
         budget_usd: float | None = None,
         quality: float | None = None,
         performance: float | None = None,
@@ -270,14 +268,14 @@ class RoutingPipeline(PipelineParts):
 
     def _most_usd(
         self, most_usd: Sequence[Mapping[str, float] | None] | None, n_queries: int
-    ) -> "list[FloatArray | None]":
+    ) -> list[FloatArray | None]:
         """The most that a call of each model can cost, (K,) per query."""
         return [
             None if most is None else np.array([most.get(model, math.inf) for model in self.models])
             for most in most_usd or [None] * n_queries
         ]
 
-    def _by_strength(self) -> "IntArray | None":
+    def _by_strength(self) -> IntArray | None:
         """Columns of the models, the strongest first, where far queries are to go by that."""
         if self.ood == "policy":
             return None
@@ -361,7 +359,7 @@ class RoutingPipeline(PipelineParts):
         cls,
         folder: str | Path,
         *,
-        encoder: "Encoder | None" = None,
+        encoder: Encoder | None = None,
         weights: str | Path | None = None,
         encoder_options: Mapping[str, object] | None = None,
     ) -> "RoutingPipeline":

@@ -15,6 +15,7 @@ from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from equirouter import __version__
 from equirouter.arrays import Float32Array
@@ -23,12 +24,10 @@ from equirouter.errors import ConfigError, DataError, PipelineError
 from equirouter.onnxgraph import OnnxGraph
 from equirouter.processes import WithoutCached, usable_cores
 from equirouter.routers.base import Router
+from equirouter.routers.scale import LogisticScale
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
     from onnxruntime import InferenceSession
-
-    from equirouter.routers.scale import LogisticScale
 
 UseOfBlock = Callable[[slice, Float32Array, Float32Array], None]
 """What is done with the scores and costs (B, K) of these rows."""
@@ -46,7 +45,7 @@ def decision_graph(
     router: Router,
     cost_model: CostPredictor,
     *,
-    scale: "LogisticScale | None" = None,
+    scale: LogisticScale | None = None,
     priced: bool = False,
     metadata: Mapping[str, str] | None = None,
 ) -> bytes:
@@ -86,7 +85,7 @@ def export_decision(
     *,
     models: Sequence[str],
     encoder_fingerprint: str,
-    scale: "LogisticScale | None" = None,
+    scale: LogisticScale | None = None,
 ) -> bytes:
     """The decision as an ONNX file for other programs: see decision_graph for inputs and outputs.
 
@@ -144,14 +143,14 @@ class Scorer(WithoutCached):
         graph = None if plain else decision_graph(router, cost_model)
         return cls(graph, router, cost_model, threads=threads)
 
-    def state(self) -> "dict[str, NDArray[Any]]":
+    def state(self) -> dict[str, NDArray[Any]]:
         """The graph as an array of bytes, to be saved; `restore` takes it back."""
         return {} if self.graph is None else {"graph": np.frombuffer(self.graph, dtype=np.uint8)}
 
     @classmethod
     def restore(
         cls,
-        state: "Mapping[str, NDArray[Any]]",
+        state: Mapping[str, NDArray[Any]],
         router: Router,
         cost_model: CostPredictor,
     ) -> "Scorer":

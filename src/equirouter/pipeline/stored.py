@@ -37,8 +37,7 @@ from equirouter.pipeline.folder import (
     read_folder,
     write_folder,
 )
-from equirouter.pipeline.parts import PipelineParts, Provenance
-from equirouter.pipeline.record import ValidationRecord
+from equirouter.pipeline.parts import PipelineParts, Provenance, ValidationRecord
 from equirouter.pipeline.scorer import Scorer
 from equirouter.pipeline.stage import Familiarity, Stage
 from equirouter.pipeline.stored_plans import StoredPlans, arrays_of_plans
@@ -109,7 +108,9 @@ class _CostModel(_Part):
     settings: dict[str, Any]
 
 
-class _Policy(_Part):
+class StoredPolicy(_Part):
+    """The policy in pipeline.json, and what it promises."""
+
     name: str
     quality: float
     confidence: float | None
@@ -128,7 +129,7 @@ class _Description(_Part):
     scale: LogisticScale | None
     certainty: Certainty | None
     familiar_within: float
-    policy: _Policy
+    policy: StoredPolicy
     baseline: Baseline
     data: dict[str, Any]
     split: dict[str, Any]
@@ -160,7 +161,7 @@ class _Description(_Part):
             scale=stage.scale,
             certainty=stage.certainty,
             familiar_within=stage.familiar.threshold,
-            policy=_Policy(
+            policy=StoredPolicy(
                 name=parts.policy,
                 quality=parts.quality,
                 confidence=parts.confidence,
@@ -235,7 +236,10 @@ def read_pipeline(
         stage = _stage(description, arrays, made)
         record = ValidationRecord.restore(_part(arrays, "validation."))
         learned = np.asarray(arrays["learned.queries"], dtype=np.uint64)
-        plans = _plans(description, _part(arrays, "plans."))
+        plans = None
+        if description.plans is not None:
+            names = [model.name for model in description.models]
+            plans = description.plans.plans(_part(arrays, "plans."), names)
     with blamed_on(folder / DESCRIPTION_FILE):
         parts = description.parts(stage, record, learned, plans)
     return parts, digest_of_description(content)
@@ -280,7 +284,6 @@ def _arrays(parts: PipelineParts) -> dict[str, Any]:
 
 
 def _stage(description: _Description, arrays: dict[str, Any], encoder: Encoder) -> Stage:
-    """The stage, from its description, its arrays and its encoder."""
     router = registered_router(description.router.name, description.router.settings)
     kinds: tuple[type[CostPredictor], ...] = (CostModel, TokenCostModel)
     kind = next(kind for kind in kinds if kind.predicts == description.cost_model.predicts)
@@ -304,11 +307,6 @@ def _stage(description: _Description, arrays: dict[str, Any], encoder: Encoder) 
         familiar=familiar,
         collapse=FactorRouter().restore(collapse) if collapse else None,
     )
-
-
-def _plans(description: _Description, arrays: dict[str, Any]) -> PoolPlans | None:
-    names = [model.name for model in description.models]
-    return None if description.plans is None else description.plans.plans(arrays, names)
 
 
 def _encoder(

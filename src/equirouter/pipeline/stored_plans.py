@@ -1,6 +1,7 @@
 """The saved form of a pipeline's plans: what pipeline.json says of them, and their arrays."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
@@ -9,10 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat
 from equirouter.arrays import FloatArray
 from equirouter.errors import PipelineError
 from equirouter.policy import Calibration
-from equirouter.policy.agreement import AgreementRule
-from equirouter.policy.check import Check
-from equirouter.policy.plans import Columns, Gains, Plans
-from equirouter.policy.pool_plans import AtPrice, PoolPlans
+from equirouter.policy.plans import Check, Columns, Gains, Plans
+from equirouter.policy.pool_plans import AgreementRule, AtPrice, PoolPlans
 
 
 class _Part(BaseModel):
@@ -177,19 +176,7 @@ class _Reader:
                     self._check_of(tuple(sorted((*pair, column))), checks)
                     name, width = _more_name(pair, column), bare.more_width
                     more[pair, column] = self._check(name, width, 1)
-        return Plans(
-            bare.n_models,
-            bare.members,
-            bare.pairs,
-            checks,
-            more,
-            self._gains(),
-            bare.lowest,
-            bare.highest,
-            bare.signals,
-            bare.check_usd,
-            bare.notes,
-        )
+        return replace(bare, checks=checks, more=more, gains=self._gains())
 
     def _check_of(self, columns: Columns, into: dict[Columns, Check]) -> None:
         if columns not in into:

@@ -9,21 +9,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import repeat
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from equirouter.arrays import BoolArray, IntArray
 from equirouter.errors import DataError
-from equirouter.pipeline.decision import ByModel, Choices, Decision
-from equirouter.pipeline.query_plan import QueryPlan
+from equirouter.pipeline.decision import ByModel, Choices, Decision, QueryPlan
+from equirouter.pipeline.stage import Seen, Stage
+from equirouter.policy import PacedStream
 from equirouter.policy.base import Policy
 from equirouter.policy.order import NOTHING_FITS, check_inputs
-
-if TYPE_CHECKING:
-    from equirouter.arrays import BoolArray, IntArray
-    from equirouter.pipeline.stage import Seen, Stage
-    from equirouter.policy import PacedStream
-    from equirouter.policy.pool_plans import PoolPlans
+from equirouter.policy.pool_plans import PoolPlans
 
 FEW_MODELS = 64
 """Up to so many the lists of one query are faster than arrays."""
@@ -36,10 +32,10 @@ class Point:
     plans: by which more than one model may be asked, at the price `value`.
     """
 
-    rule: "Policy | PacedStream"
+    rule: Policy | PacedStream
     setting: str
     value: float
-    plans: "PoolPlans | None" = None
+    plans: PoolPlans | None = None
 
     @property
     def of_one(self) -> Policy | None:
@@ -58,7 +54,7 @@ class Limits:
     """
 
     removed: Mapping[str, str]
-    allowed: "BoolArray"
+    allowed: BoolArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,12 +65,12 @@ class Walk:
     the models that a policy ranks for a far query are taken in this order. None: in the policy's.
     """
 
-    stage: "Stage"
+    stage: Stage
     models: tuple[str, ...]
-    by_strength: "IntArray | None"
+    by_strength: IntArray | None
 
     def decide(
-        self, seen: "Seen", points: Sequence[Point], limits: Sequence[Limits]
+        self, seen: Seen, points: Sequence[Point], limits: Sequence[Limits]
     ) -> list[Decision]:
         """A decision for each of N queries, with its operating point and limits."""
         if len(points) == 1 and len(self.models) <= FEW_MODELS:
@@ -105,7 +101,7 @@ class Walk:
         chosen = np.empty(len(embeddings), dtype=np.int64)
         paid = np.empty(len(embeddings), dtype=np.float32)
 
-        def use(rows: slice, seen: "Seen") -> None:
+        def use(rows: slice, seen: Seen) -> None:
             feasible = _feasible([limits] * len(seen.scores))
             columns = self.columns(seen, point.rule, feasible, first_only=True)[:, 0]
             chosen[rows] = columns
@@ -126,12 +122,12 @@ class Walk:
 
     def columns(
         self,
-        seen: "Seen",
-        rule: "Policy | PacedStream",
-        feasible: "BoolArray | None" = None,
+        seen: Seen,
+        rule: Policy | PacedStream,
+        feasible: BoolArray | None = None,
         *,
         first_only: bool = False,
-    ) -> "IntArray":
+    ) -> IntArray:
         """The models in the order of a rule, (N, K), as Policy.rank gives them.
 
         feasible: see Policy.rank. first_only: the first column alone, (N, 1), which takes no sort.
@@ -157,7 +153,7 @@ class Walk:
         """Names by column; the last, which NOTHING_FITS stands for, is None."""
         return np.array([*self.models, None], dtype=object)
 
-    def _decisions(self, seen: "Seen", point: Point, limits: Sequence[Limits]) -> list[Decision]:
+    def _decisions(self, seen: Seen, point: Point, limits: Sequence[Limits]) -> list[Decision]:
         """Decisions at one operating point."""
         ranked = self.columns(seen, point.rule, _feasible(limits))
         chosen = ranked[:, 0]
@@ -190,7 +186,7 @@ class Walk:
             )
         )
 
-    def _decision(self, seen: "Seen", point: Point, rule: Policy, limit: Limits) -> Decision:
+    def _decision(self, seen: Seen, point: Point, rule: Policy, limit: Limits) -> Decision:
         """That of _decisions for one query alone, in lists: arrays of a few numbers are slow."""
         scores, costs, prices = (
             seen.scores_for(rule.needs),
@@ -225,7 +221,7 @@ class Walk:
         )
 
     def _plans(
-        self, seen: "Seen", point: Point, limits: Sequence[Limits], far: Sequence[bool]
+        self, seen: Seen, point: Point, limits: Sequence[Limits], far: Sequence[bool]
     ) -> "Iterable[QueryPlan | None]":
         """Of each query how more than one model is asked; a far one goes to the strongest alone."""
         if point.plans is None:
@@ -262,7 +258,7 @@ def _unless_refused(
     return [None if model is None else value for model, value in zip(models, values, strict=True)]
 
 
-def _strongest_first(ranked: "IntArray", by_strength: "IntArray") -> "IntArray":
+def _strongest_first(ranked: IntArray, by_strength: IntArray) -> IntArray:
     """The columns of each row (n, K) in the order of by_strength (K,), NOTHING_FITS last."""
     place = np.empty_like(by_strength)
     place[by_strength] = np.arange(len(by_strength))
@@ -270,7 +266,7 @@ def _strongest_first(ranked: "IntArray", by_strength: "IntArray") -> "IntArray":
     return np.take_along_axis(ranked, np.argsort(key, axis=1, kind="stable"), axis=1)
 
 
-def _feasible(limits: Sequence[Limits]) -> "BoolArray | None":
+def _feasible(limits: Sequence[Limits]) -> BoolArray | None:
     """(N, K): False where a model is removed; None where none is."""
     distinct = {id(limit): limit for limit in limits}
     if not any(limit.removed for limit in distinct.values()):

@@ -3,14 +3,14 @@
 base.py is the contract, and what a caller may ask for. constraints.py rules models out before any
 policy, by what is known of them. order.py has the order of the models by value and cost, budget.py
 the paper's per-query budget, utility.py performance minus priced cost, or minus priced collapse,
-path.py every setting at which one of their decisions changes, quality.py finds the operating point
-that keeps a stated share of the strongest's performance, strongest.py is the point that always
-does. dual.py is the price of money along a stream, pacer.py decides one by it at a mean spend per
-query. certainty.py says how sure a choice is, collapse_score.py how often it is matched for less.
-plan.py asks two cheap models at once where that pays, by plans.py, what was fitted for it,
-replies.py, what models replied, and check.py, how likely a reply is right; agreement.py does so
-without learning, and pool_plans.py says which of the two decides at which price. baseline.py holds
-the behaviour of a pipeline when it was made, for those who watch it in service.
+and the strongest model alone, path.py every setting at which one of their decisions changes,
+quality.py finds the operating point that keeps a stated share of the strongest's performance.
+dual.py is the price of money along a stream, pacer.py decides one by it at a mean spend per query.
+certainty.py says how sure a choice is, collapse_score.py how often it is matched for less. plan.py
+asks two cheap models at once where that pays, by plans.py, what was fitted for it, and replies.py,
+what models replied; pool_plans.py says at which price it decides, and at which the agreement rule,
+which learns nothing. baseline.py holds the behaviour of a pipeline when it was made, for those who
+watch it in service.
 """
 
 from equirouter.policy.base import Control, Policy
@@ -34,8 +34,7 @@ from equirouter.policy.quality import (
     check_confidence,
     check_quality,
 )
-from equirouter.policy.strongest import StrongestPolicy
-from equirouter.policy.utility import LessCollapsePolicy, UtilityPolicy
+from equirouter.policy.utility import LessCollapsePolicy, StrongestPolicy, UtilityPolicy
 
 __all__ = [
     "ABILITIES",

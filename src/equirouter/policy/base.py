@@ -45,7 +45,6 @@ class Policy(ABC):
         """
         return cls(value)  # type: ignore[call-arg]  # the constructor is the subclass's
 
-    @abstractmethod
     def choose(
         self,
         scores: RealArray,
@@ -55,8 +54,10 @@ class Policy(ABC):
         """Chosen columns (N,) for scores and predicted_cost_usd (N, K).
 
         feasible: (N, K), False where a constraint rules a model out; such a model is never chosen.
-        NOTHING_FITS (-1) marks a query that is refused. Ties go to the cheaper model.
+        NOTHING_FITS (-1) marks a query that is refused. Ties go to the cheaper model. By default
+        the first of `rank`; a policy that can tell it without a sort does.
         """
+        return self.rank(scores, predicted_cost_usd, feasible)[:, 0]
 
     @abstractmethod
     def rank(

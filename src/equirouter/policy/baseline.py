@@ -2,10 +2,10 @@
 
 from bisect import bisect_left
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from equirouter.arrays import FloatArray, IntArray
-from equirouter.policy.strongest import StrongestPolicy
+from equirouter.policy.utility import StrongestPolicy
 
 PROBES = (
     "What is the capital of Australia?",
@@ -62,7 +62,7 @@ class Baseline:
     strongest: str
     n_queries: int
     strongest_share: Mapping[str, ShareCurve]
-    probes: tuple[Probe, ...] = field(default=())
+    probes: tuple[Probe, ...] = ()
 
     def expected_share(self, setting: str, value: float) -> float | None:
         """How often the strongest model is chosen at an operating point, None if not known."""

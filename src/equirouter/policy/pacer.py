@@ -282,17 +282,6 @@ class PacingPolicy(Policy):
             raise ConfigError(f"the spend is {spend_usd} USD: expected a number above 0, per query")
         self.spend_usd = spend_usd
 
-    def choose(
-        self,
-        scores: RealArray,
-        predicted_cost_usd: RealArray,
-        feasible: BoolArray | None = None,
-    ) -> IntArray:
-        """The column that a pacer chooses for each row in turn; see Policy.choose."""
-        scores, cost_usd, allowed = check_inputs(scores, predicted_cost_usd, feasible)
-        targets = np.array([self.spend_usd])
-        return _Stream(scores, cost_usd, allowed, targets, cost_usd).chosen[:, 0]
-
     def rank(
         self,
         scores: RealArray,

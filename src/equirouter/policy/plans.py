@@ -1,4 +1,4 @@
-"""Fitted plans: which pairs of models may be asked at once, and what is known of doing so."""
+"""Fitted plans: which pairs of models may be asked at once, and checks of what they reply."""
 
 import math
 from collections.abc import Mapping
@@ -7,8 +7,38 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from equirouter.arrays import FloatArray, IntArray
-from equirouter.policy.check import Check
 from equirouter.policy.replies import Replies, features_of, log_odds
+
+LARGEST = 30.0
+"""exp(-30) is 1e-13."""
+
+
+@dataclass(frozen=True, eq=False)
+class Check:
+    """Logistic regressions of A targets in [0, 1] on F features.
+
+    centre, spread (F,): of the features where they are known; weights (F + 1, A), the first row for
+    the level. A feature that is not known takes no part: it counts as its mean.
+    """
+
+    centre: FloatArray
+    spread: FloatArray
+    weights: FloatArray
+
+    def apply(self, features: FloatArray) -> FloatArray:
+        """Expected targets (n, A) for features (n, F)."""
+        return sigmoid(self.standardised(features) @ self.weights)
+
+    def standardised(self, features: FloatArray) -> FloatArray:
+        """The features (n, F + 1) that the weights are for, none of them unknown."""
+        known = np.nan_to_num((features - self.centre) / self.spread, nan=0.0)
+        return np.hstack([np.ones((len(features), 1)), known])
+
+
+def sigmoid(x: FloatArray) -> FloatArray:
+    """1 / (1 + exp(-x))."""
+    return np.asarray(1.0 / (1.0 + np.exp(-np.clip(x, -LARGEST, LARGEST))))
+
 
 Columns = tuple[int, ...]
 """Models as rising columns: a pair, or three."""

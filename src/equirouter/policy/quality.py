@@ -14,7 +14,7 @@ import numpy as np
 from equirouter.arrays import FloatArray, IntArray
 from equirouter.data.logged import effective_size
 from equirouter.errors import ConfigError
-from equirouter.policy.strongest import StrongestPolicy
+from equirouter.policy.utility import StrongestPolicy
 
 MOST_FOUND = 1024
 """Targets whose operating points are remembered."""
@@ -153,12 +153,12 @@ class Calibration:
         )
 
     def _refusal(self, target: "_Target", confidence: float) -> str:
-        level = self._highest_level(confidence)
+        level = math.floor(self._highest_level(confidence) * 10.0**4) / 10.0**4
         return (
             f"{target} cannot be promised with confidence {confidence:g} from {self.n_queries} "
             "validation queries, not even by the strongest model, whose mean performance is "
             f"{self.strongest_performance:.4f} there; with this confidence ask for a performance "
-            f"of {_down_to(level, 4):g} at most. More outcomes to train on allow more"
+            f"of {level:g} at most. More outcomes to train on allow more"
         )
 
     def _bounds(self, target: "_Target", confidence: float) -> FloatArray:
@@ -231,10 +231,6 @@ def _largest(passes: Callable[[float], bool], low: float, high: float) -> float:
         middle = (low + high) / 2
         low, high = (middle, high) if passes(middle) else (low, middle)
     return low
-
-
-def _down_to(value: float, digits: int) -> float:
-    return math.floor(value * 10.0**digits) / 10.0**digits
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,6 @@ from equirouter.routers.base import CheckedRouter, Training
 
 
 class _Anchor(CheckedRouter):
-    """An anchor stands beside the routers in every table."""
-
     is_anchor = True
 
 
@@ -63,7 +61,6 @@ class RandomRouter(_Anchor):
     scores_are = "ranking"
 
     def _learn(self, training: Training) -> None:
-        """Draw the constants of the hash."""
         width, n_models = training.outcomes.embeddings.shape[1], training.outcomes.cost_usd.shape[1]
         draws = training.rng.integers(2**63, size=width + n_models, dtype=np.int64)
         self.multipliers_ = draws[:width] * 2 + 1  # odd: no bit of the input is lost
@@ -81,7 +78,7 @@ class RandomRouter(_Anchor):
         return np.asarray((mixed >> np.uint64(40)).astype(np.float32) / np.float32(2**24))
 
 
-class MixtureRouter(_Anchor):
+class MixtureRouter(_Constant):
     """Mixtures of whole models: one of two models by chance, whatever the query.
 
     The two are neighbours on the upper hull of the models' mean performance over their mean cost in
@@ -105,10 +102,6 @@ class MixtureRouter(_Anchor):
         on_hull = _hull(means, costs)
         scores[on_hull] = means[on_hull]
         self.scores_, self.mean_cost_usd_ = scores.astype(np.float32), costs
-
-    def predict(self, embeddings: Float32Array) -> Float32Array:
-        """The means (K,) of the models on the hull, repeated for every query: (N, K)."""
-        return np.tile(self.scores_, (len(embeddings), 1))
 
     def costs(self, noise: Float32Array) -> FloatArray:
         """Costs that the policy decides by, USD (N, K): the models' means, a little apart."""

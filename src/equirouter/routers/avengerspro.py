@@ -2,19 +2,17 @@
 
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal, Self
+from typing import Literal, Self
 
 import numpy as np
 from pydantic import NonNegativeFloat, PositiveInt
 
 from equirouter.arrays import Float32Array, FloatArray, IntArray
+from equirouter.onnxgraph import OnnxGraph
 from equirouter.routers.base import CheckedRouter, ScoresAre, Training
 from equirouter.routers.neighbours import kmeans
 from equirouter.routers.networks.forward import product
 from equirouter.routers.new_model import Labelled, LinearEstimate, fit_estimate
-
-if TYPE_CHECKING:
-    from equirouter.onnxgraph import OnnxGraph
 
 
 @dataclass(kw_only=True, eq=False)
@@ -75,7 +73,6 @@ class AvengersProRouter(CheckedRouter):
         return "expected_performance" if self.value == "performance" else "ranking"
 
     def _learn(self, training: Training) -> None:
-        """Cluster the training queries and keep the worth of each model in each cluster."""
         embeddings, performance, cost_usd = training.outcomes
         self.centroids_, labels = kmeans(
             embeddings,
@@ -119,7 +116,7 @@ class AvengersProRouter(CheckedRouter):
         weighted = weight[:, :, None] * self.values_[nearest]  # (N, n_nearest, K)
         return np.asarray(weighted.sum(axis=1), dtype=np.float32)
 
-    def add_to_graph(self, graph: "OnnxGraph", embeddings: str) -> str | None:
+    def add_to_graph(self, graph: OnnxGraph, embeddings: str) -> str | None:
         """Add a look-up of the nearest cluster; None where several clusters score a query."""
         if min(self.n_nearest, len(self.centroids_)) > 1:
             return None
@@ -135,7 +132,8 @@ class AvengersProRouter(CheckedRouter):
         """Distances (N, C) of the queries to the centroids."""
         if self.value == "reciprocal_rank":
             return np.asarray(1 - product(queries, self.centroids_))
-        squared = squared_distance(queries, self.centroids_)
+        lengths = (self.centroids_ * self.centroids_).sum(axis=1)
+        squared = lengths - 2 * (queries @ self.centroids_.T)
         squared += (queries * queries).sum(axis=1, keepdims=True)
         return np.asarray(np.sqrt(np.maximum(squared, 0)))
 
@@ -145,11 +143,6 @@ def _reciprocal_rank(performance: FloatArray, cost_usd: FloatArray) -> FloatArra
     order = np.lexsort((cost_usd, -performance), axis=1)  # the last key sorts first
     rank = np.argsort(order, axis=1) + 1
     return np.asarray(1.0 / rank)
-
-
-def squared_distance(rows: Float32Array, centroids: Float32Array) -> Float32Array:
-    """Squared Euclidean distances (N, C), less each row's own squared length."""
-    return np.asarray((centroids * centroids).sum(axis=1) - 2 * (rows @ centroids.T))
 
 
 def cluster_means(table: FloatArray, labels: IntArray, n_clusters: int) -> FloatArray:

@@ -4,7 +4,7 @@ import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self
+from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 
 from equirouter.arrays import Float32Array, FloatArray, IntArray
 from equirouter.errors import ConfigError, DataError, PipelineError
+from equirouter.onnxgraph import OnnxGraph
+from equirouter.registry import ROUTERS
+from equirouter.routers.new_model import Labelled, LinearEstimate
 from equirouter.routers.settings import check_settings
-
-if TYPE_CHECKING:
-    from equirouter.onnxgraph import OnnxGraph
-    from equirouter.routers.new_model import Labelled, LinearEstimate
 
 ScoresAre = Literal["expected_performance", "ranking"]
 
@@ -37,6 +36,8 @@ class Training(NamedTuple):
     rng: np.random.Generator
     descriptions: Float32Array = np.empty((0, 0), dtype=np.float32)
     """Of the models (K, d), where the router reads any."""
+    tasks: Float32Array | None = None
+    """Of the queries (N, n_tasks), where the router reads any and they are known."""
 
 
 class LearnedState:
@@ -143,7 +144,7 @@ class Router(LearnedState, ABC):
 
     def add_to_graph(
         self,
-        graph: "OnnxGraph",  # noqa: ARG002
+        graph: OnnxGraph,  # noqa: ARG002
         embeddings: str,  # noqa: ARG002
     ) -> str | None:
         """Add nodes that compute the scores of `predict`, up to rounding; for serving and export.
@@ -170,7 +171,7 @@ class Router(LearnedState, ABC):
         }
         return type(self)(**self.settings).restore(state)
 
-    def with_added(self, labelled: "Labelled") -> tuple[Self, "LinearEstimate", FloatArray]:
+    def with_added(self, labelled: Labelled) -> tuple[Self, LinearEstimate, FloatArray]:
         """A router with one more model, as its last column, from labelled queries of that model.
 
         Only what belongs to that model is learned. Returns the router, what it follows (see
@@ -221,19 +222,18 @@ class CheckedRouter(Router):
         self._learn(Training(outcomes, validation, rng))
         return self
 
-    @abstractmethod
     def _learn(self, training: Training) -> None:
-        """Set the learned attributes."""
+        """Set the learned attributes. A subclass has this, or a `fit` of its own."""
+        raise NotImplementedError
 
 
-class DescriptionRouter(Router):
+class DescriptionRouter(CheckedRouter):
     """A router that reads what the models are, beside what they did.
 
     The descriptions are read by `fit` only: what `predict` needs of them is part of what is
     learned, so serving embeds none.
     """
 
-    @abstractmethod
     def fit(
         self,
         embeddings: Float32Array,
@@ -248,16 +248,21 @@ class DescriptionRouter(Router):
 
         Raises ConfigError without descriptions, DataError where they do not fit the models.
         """
+        _, width, n_models = check_training(embeddings, performance, cost_usd)
+        name = ROUTERS.name_of(type(self))
+        described = check_descriptions(descriptions, width, n_models, router=name)
+        outcomes = Validation(embeddings, performance, cost_usd)
+        self._learn(Training(outcomes, validation, rng, described))
+        return self
 
 
-class LeaveOneOutRouter(Router):
+class LeaveOneOutRouter(CheckedRouter):
     """A router that knows what it would say of each training query, had it not seen that query.
 
     It learns from training and validation part together: what others find out on validation
     queries (the calibration, the operating points) is found on the scores `held_out` (N, K).
     """
 
-    @abstractmethod
     def fit(
         self,
         embeddings: Float32Array,
@@ -272,6 +277,12 @@ class LeaveOneOutRouter(Router):
 
         `predict` reads embeddings alone. Raises DataError where the tasks do not fit the queries.
         """
+        check_training(embeddings, performance, cost_usd)
+        if tasks is not None and len(tasks) != len(embeddings):
+            raise DataError(f"tasks of {len(tasks)} queries, embeddings of {len(embeddings)}")
+        outcomes = Validation(embeddings, performance, cost_usd)
+        self._learn(Training(outcomes, validation, rng, tasks=tasks))
+        return self
 
 
 def check_descriptions(

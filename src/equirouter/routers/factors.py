@@ -2,20 +2,17 @@
 
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Self
+from typing import Annotated, Self
 
 import numpy as np
 from pydantic import Field, PositiveInt
 
 from equirouter.arrays import Float32Array, FloatArray
-from equirouter.errors import DataError
-from equirouter.routers.base import LeaveOneOutRouter, Validation, check_training
+from equirouter.onnxgraph import OnnxGraph
+from equirouter.routers.base import LeaveOneOutRouter, Training
 from equirouter.routers.networks.forward import product
 from equirouter.routers.new_model import Labelled, LinearEstimate, fit_estimate
 from equirouter.routers.ridge import Factors, fit_factors, fit_lines, spectrum
-
-if TYPE_CHECKING:
-    from equirouter.onnxgraph import OnnxGraph
 
 LEAST_SHARE = 1e-3
 """Of a task in a query, so that no query is without any."""
@@ -57,20 +54,9 @@ class FactorRouter(LeaveOneOutRouter):
     tasks: bool = True
     """Whether the table's task labels are learned; a query's task is then told from its text."""
 
-    def fit(
-        self,
-        embeddings: Float32Array,
-        performance: FloatArray,
-        cost_usd: FloatArray,
-        *,
-        tasks: Float32Array | None = None,
-        validation: Validation | None = None,  # noqa: ARG002  # part of the training queries
-        rng: np.random.Generator,  # noqa: ARG002  # nothing is drawn
-    ) -> Self:
-        """Solve for tasks, factors and loadings; see LeaveOneOutRouter.fit."""
-        check_training(embeddings, performance, cost_usd)
-        if tasks is not None and len(tasks) != len(embeddings):
-            raise DataError(f"tasks of {len(tasks)} queries, embeddings of {len(embeddings)}")
+    def _learn(self, training: Training) -> None:
+        embeddings, performance, _ = training.outcomes  # the validation part is part of them
+        tasks = training.tasks
         width = embeddings.shape[1]
         self.tasks_ = np.zeros((0, width), dtype=np.float32)
         self.task_level_ = np.zeros(0, dtype=np.float32)
@@ -89,7 +75,6 @@ class FactorRouter(LeaveOneOutRouter):
             lost = fit_factors(of, behind, self.max_factors)
             parts.append((lost, _centred(len(own.level), self.regret, mean=False)))
         self._keep(parts, width)
-        return self
 
     def _keep(self, parts: list[tuple[Factors, FloatArray]], width: int) -> None:
         """The targets added up, each with its factors; (K, K): how a target counts in a score."""
@@ -129,7 +114,7 @@ class FactorRouter(LeaveOneOutRouter):
             factors += product(shares, self.trunk_tasks_)
         return np.asarray(product(factors, self.models_) + self.level_, dtype=np.float32)
 
-    def add_to_graph(self, graph: "OnnxGraph", embeddings: str) -> str:
+    def add_to_graph(self, graph: OnnxGraph, embeddings: str) -> str:
         """Add the products, and the task as the text says it."""
         factors = graph.affine("router.trunk", embeddings, self.trunk_, np.zeros(len(self.trunk_)))
         if len(self.tasks_):

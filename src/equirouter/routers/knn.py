@@ -12,7 +12,7 @@ from pydantic import PositiveInt
 from equirouter.arrays import Float32Array, FloatArray, IntArray
 from equirouter.errors import DataError, PipelineError
 from equirouter.routers.base import CheckedRouter, Training
-from equirouter.routers.neighbours import BLOCK_BYTES, InvertedFile, nearest, unit_rows
+from equirouter.routers.neighbours import BLOCK_BYTES, InvertedFile, nearest, unit_copy, unit_rows
 from equirouter.routers.new_model import Labelled, LinearEstimate, fit_estimate
 
 EXACT_UP_TO = 50_000
@@ -55,7 +55,7 @@ class KNNRouter(CheckedRouter):
             self.performance_ = self.performance_[made.numbers]
             self.index_ = made.state()
         else:
-            self.embeddings_ = _unit_copy(embeddings)
+            self.embeddings_ = unit_copy(embeddings)
 
     def with_added(self, labelled: Labelled) -> tuple[Self, LinearEstimate, FloatArray]:
         """One more model: an outcome for every training query, as it is estimated there.
@@ -87,14 +87,12 @@ class KNNRouter(CheckedRouter):
             if not np.isfinite(queries).all():
                 row = start + int(np.argmin(np.isfinite(queries).all(axis=1)))
                 raise DataError(f"the embedding of query {row} is not finite")
-            out[start : start + block] = self._means(self._neighbours(queries, k))
+            if self.index_:
+                neighbours = self._inverted_file().search(queries, k)
+            else:
+                neighbours = nearest(queries, self.embeddings_, k)
+            out[start : start + block] = self._means(neighbours)
         return out
-
-    def _neighbours(self, queries: Float32Array, k: int) -> IntArray:
-        """(B, k) rows of embeddings_, nearest first."""
-        if not self.index_:
-            return nearest(queries, self.embeddings_, k)
-        return self._inverted_file().search(queries, k)
 
     def _means(self, neighbours: IntArray) -> Float32Array:
         """(B, K) means of the known outcomes of the neighbours (B, k), added up in their order."""
@@ -122,12 +120,3 @@ class KNNRouter(CheckedRouter):
             return InvertedFile(self.embeddings_, **self.index_)
         except TypeError as error:
             raise PipelineError(f"the index of knn has other arrays: {[*self.index_]}") from error
-
-
-def _unit_copy(embeddings: Float32Array) -> Float32Array:
-    """All rows at length 1, made block by block: no second copy is held."""
-    out = np.empty(embeddings.shape, dtype=np.float32)
-    block = max(1, BLOCK_BYTES // (8 * embeddings.shape[1]))
-    for start in range(0, len(out), block):
-        out[start : start + block] = unit_rows(embeddings[start : start + block])
-    return out

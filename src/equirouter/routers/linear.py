@@ -1,10 +1,13 @@
-"""A linear function of the embedding per model: by ridge or by support vector regression."""
+"""A linear function of the embedding per model: by ridge or by support vector regression.
+
+Also outcomes of a log, where each is known with some chance, estimated for every model by ridge.
+"""
 
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal, Self
+from typing import Literal, Self
 
 import numpy as np
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
@@ -12,11 +15,9 @@ from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from equirouter.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from equirouter.errors import FitError
 from equirouter.extras import require
+from equirouter.onnxgraph import OnnxGraph
 from equirouter.routers.base import CheckedRouter, ScoresAre, Training, Validation
 from equirouter.routers.new_model import Labelled, LinearEstimate, fit_estimate
-
-if TYPE_CHECKING:
-    from equirouter.onnxgraph import OnnxGraph
 
 ALPHAS = (0.1, 1.0, 10.0, 100.0)
 """Choices of `alpha=None`: embeddings have length 1, so this is from a little to a lot."""
@@ -45,7 +46,7 @@ class AffineRouter(CheckedRouter):
         """Scores (N, K), not limited to the range of performance."""
         return np.asarray(embeddings @ self.coef_.T + self.intercept_, dtype=np.float32)
 
-    def add_to_graph(self, graph: "OnnxGraph", embeddings: str) -> str:
+    def add_to_graph(self, graph: OnnxGraph, embeddings: str) -> str:
         """Add the one product."""
         return graph.affine("router.out", embeddings, self.coef_, self.intercept_)
 
@@ -215,3 +216,36 @@ class SVMRouter(AffineRouter):
                 )
             self.coef_[model] = machine.coef_
             self.intercept_[model] = machine.intercept_[0]
+
+
+RIDGE = 1.0
+"""Penalty of the predictions."""
+
+
+def doubly_robust(predicted: FloatArray, observed: FloatArray, chances: FloatArray) -> FloatArray:
+    """Predicted (n, K), and where an outcome is known its error divided by the chance of that.
+
+    observed (n, K): NaN where it is not known; there the prediction stands. chances (n, K): of each
+    outcome to be known. Right on average if either the predictions or the chances are (Robins,
+    Rotnitzky and Zhao 1994; Dudik, Langford and Li 2011).
+    """
+    known = np.isfinite(observed)
+    error = (observed - predicted) / np.where(known, chances, 1.0)
+    return predicted + np.where(known, error, 0.0)
+
+
+def cross_fitted(x: Float32Array, observed: FloatArray, fold: IntArray) -> FloatArray:
+    """Outcomes (n, K) predicted from x (n, d) by a ridge regression per model and fold.
+
+    observed (n, K): NaN where it is not known. fold (n,): the outcomes of a fold are predicted by
+    those of the others; NaN where the others know none.
+    """
+    predicted = np.full(observed.shape, np.nan)
+    for number in np.unique(fold):
+        mine = fold == number
+        for model in range(observed.shape[1]):
+            rows = ~mine & np.isfinite(observed[:, model])
+            if rows.any():
+                coef, intercept = ridge(x[rows], observed[rows, model : model + 1], (RIDGE,))
+                predicted[mine, model] = x[mine] @ coef[0, 0] + intercept[0, 0]
+    return predicted

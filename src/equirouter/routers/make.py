@@ -101,8 +101,15 @@ def _class_in(path: Path, class_name: str) -> type[Router]:
     module_name = f"{path.stem} in {path.parent}"  # no module that is imported has such a name
     if not path.is_file():
         raise ConfigError(f"{path}: no such file; a router in a file is written FILE.py:CLASS")
-    if module_name not in sys.modules:
-        _run(path, module_name)
+    spec = spec_from_file_location(module_name, path)
+    if module_name not in sys.modules and spec is not None and spec.loader is not None:
+        module = module_from_spec(spec)
+        sys.modules[module_name] = module  # dataclasses and type hints look their module up there
+        try:
+            spec.loader.exec_module(module)
+        except Exception as error:  # the file may do anything
+            del sys.modules[module_name]
+            raise ConfigError(f"{path} cannot be run: {type(error).__name__}: {error}") from error
     classes = {
         name: kind
         for name, kind in vars(sys.modules[module_name]).items()
@@ -115,19 +122,6 @@ def _class_in(path: Path, class_name: str) -> type[Router]:
             "written FILE.py:CLASS"
         )
     return classes[class_name]
-
-
-def _run(path: Path, module_name: str) -> None:
-    spec = spec_from_file_location(module_name, path)
-    if spec is None or spec.loader is None:
-        raise ConfigError(f"{path} is not a Python file")
-    module = module_from_spec(spec)
-    sys.modules[module_name] = module  # dataclasses and type hints look their module up there
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:  # the file may do anything
-        del sys.modules[module_name]
-        raise ConfigError(f"{path} cannot be run: {type(error).__name__}: {error}") from error
 
 
 def _made(name: str, kind: type[Router], settings: dict[str, Any]) -> Router:

@@ -38,6 +38,16 @@ def unit_rows(rows: Float32Array) -> Float32Array:
     return np.asarray(rows / np.where(length > 0, length, 1))
 
 
+def unit_copy(rows: Float32Array, order: IntArray | None = None) -> Float32Array:
+    """Rows (n, d) at length 1, in an order (n,), made block by block: no second copy is held."""
+    out = np.empty(rows.shape, dtype=np.float32)
+    block = max(1, BLOCK_BYTES // (8 * rows.shape[1]))
+    for start in range(0, len(rows), block):
+        part = slice(start, start + block)
+        out[part] = unit_rows(rows[part if order is None else order[part]])
+    return out
+
+
 def nearest(queries: Float32Array, points: Float32Array, k: int) -> IntArray:
     """(B, k) rows of points by cosine, highest first; of equal ones the lowest row first.
 
@@ -126,9 +136,7 @@ class InvertedFile:
             part = slice(start, start + block)
             group[part] = (unit_rows(rows[part]) @ centres.T).argmax(axis=1)
         numbers = np.argsort(group, kind="stable")
-        points = np.empty(rows.shape, dtype=np.float32)
-        for start in range(0, len(rows), block):
-            points[start : start + block] = unit_rows(rows[numbers[start : start + block]])
+        points = unit_copy(rows, numbers)
         sizes = np.bincount(group, minlength=n_groups)
         starts = np.concatenate([[0], np.cumsum(sizes)])
         probes = cls(points, centres, starts, numbers, np.array([1]))._enough_probes(k, rng)

@@ -2,15 +2,12 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from equirouter.arrays import FloatArray, RealArray
 from equirouter.errors import DataError
-
-if TYPE_CHECKING:
-    from equirouter.onnxgraph import OnnxGraph
+from equirouter.onnxgraph import OnnxGraph
 
 PRIOR_QUERIES = 10.0
 """A model's curve is shrunk as if so many further queries had shown the curve of all models."""
@@ -62,7 +59,7 @@ class LogisticScale:
         x = x / slope if slope > 0 else np.zeros_like(x)  # scores that say nothing
         return np.asarray(x + scores.mean(axis=1) if self.centred else x)
 
-    def add_to_graph(self, graph: "OnnxGraph", scores: str) -> str:
+    def add_to_graph(self, graph: OnnxGraph, scores: str) -> str:
         """Add the nodes that compute what `apply` does: scores (N, K) -> performance (N, K)."""
         slope, intercept, lowest, span = (
             graph.const(f"scale.{name}", np.asarray(value, dtype=np.float32))
@@ -73,7 +70,10 @@ class LogisticScale:
                 ("span", self.highest - self.lowest),
             )
         )
-        x = _add_centred(graph, scores) if self.centred else scores
+        x = scores
+        if self.centred:
+            mean = graph.op("ReduceMean", scores, graph.const("axis_1", np.array([1])))
+            x = graph.op("Sub", scores, mean)
         share = graph.op("Sigmoid", graph.op("Add", graph.op("Mul", x, slope), intercept))
         return graph.op("Add", graph.op("Mul", share, span), lowest)
 
@@ -155,8 +155,3 @@ def _sigmoid(x: FloatArray) -> FloatArray:
 def _centred(scores: RealArray) -> FloatArray:
     scores = np.asarray(scores, dtype=np.float64)
     return np.asarray(scores - scores.mean(axis=1, keepdims=True))
-
-
-def _add_centred(graph: "OnnxGraph", scores: str) -> str:
-    mean = graph.op("ReduceMean", scores, graph.const("axis_1", np.array([1])))
-    return graph.op("Sub", scores, mean)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from equirouter.errors import GatewayError
 
 if TYPE_CHECKING:
-    from equirouter.pipeline.query_plan import QueryPlan
+    from equirouter.pipeline.decision import QueryPlan
     from equirouter.policy.pacer import Paced
 
 NUSD_PER_USD = 1_000_000_000

@@ -12,7 +12,7 @@ from equirouter.cost.fit import FittedCosts
 from equirouter.cost.predictor import Tokens
 from equirouter.encoders.base import Encoder
 from equirouter.errors import DataError, EquiRouterError, FitError
-from equirouter.pipeline.record import ValidationRecord, kept_rows
+from equirouter.pipeline.parts import ValidationRecord, kept_rows
 from equirouter.pipeline.scorer import Scorer
 from equirouter.pipeline.stage import FAR_SHARE, Familiarity, Stage
 from equirouter.policy import (

@@ -15,8 +15,8 @@ from equirouter.data.outcomes import Outcomes
 from equirouter.data.repeats import query_prints
 from equirouter.encoders.cache import EmbeddingCache, encode_table
 from equirouter.errors import ConfigError, DataError
+from equirouter.pipeline.parts import ValidationRecord
 from equirouter.pipeline.pipeline import RoutingPipeline
-from equirouter.pipeline.record import ValidationRecord
 from equirouter.pipeline.stage import Stage
 from equirouter.progress import Progress, silent
 from equirouter.routers import Router

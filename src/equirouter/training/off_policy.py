@@ -8,7 +8,7 @@ from equirouter.arrays import Float32Array, FloatArray
 from equirouter.data.logged import cell_weights, estimated, is_estimated
 from equirouter.data.outcomes import Outcomes
 from equirouter.data.repeats import equal_queries
-from equirouter.routers.log_estimates import cross_fitted
+from equirouter.routers.linear import cross_fitted
 
 FOLDS = 2
 

@@ -7,10 +7,9 @@ import numpy as np
 
 from equirouter.arrays import FloatArray
 from equirouter.checks.model_calls import COST, AskingCheck
-from equirouter.policy.agreement import AgreementRule
 from equirouter.policy.plan import PlanPolicy, Replayed
 from equirouter.policy.plans import Plans
-from equirouter.policy.pool_plans import AtPrice, By, Gain, PoolPlans
+from equirouter.policy.pool_plans import AgreementRule, AtPrice, By, Gain, PoolPlans
 from equirouter.policy.quality import Calibration, calibrate_served
 from equirouter.policy.replies import Replies
 from equirouter.policy.utility import UtilityPolicy

@@ -12,10 +12,9 @@ import numpy as np
 
 from equirouter.arrays import FloatArray, IntArray
 from equirouter.data.outcomes import Outcomes
-from equirouter.policy.agreement import AgreementRule
-from equirouter.policy.check import Check, sigmoid
 from equirouter.policy.plan import PlanPolicy, Replayed
-from equirouter.policy.plans import Columns, Gains, Plans, more_features
+from equirouter.policy.plans import Check, Columns, Gains, Plans, more_features, sigmoid
+from equirouter.policy.pool_plans import AgreementRule
 from equirouter.policy.replies import Replies, features_of
 from equirouter.policy.utility import UtilityPolicy
 from equirouter.routers.ridge import fit_lines, spectrum

@@ -14,12 +14,12 @@ from equirouter.cost.price_table import price_to
 from equirouter.cost.prices import Price, costs_usd
 from equirouter.errors import ConfigError
 from equirouter.pipeline import Provenance, RoutingPipeline
-from equirouter.pipeline.record import ValidationRecord
+from equirouter.pipeline.parts import ValidationRecord
 from equirouter.pipeline.scorer import Scorer
 from equirouter.pipeline.stage import Stage
 from equirouter.policy import Policy
 from equirouter.policy.pool_plans import PoolPlans
-from equirouter.policy.strongest import StrongestPolicy
+from equirouter.policy.utility import StrongestPolicy
 from equirouter.registry import POLICIES
 from equirouter.routers import Router
 from equirouter.training.collapse import fit_collapse

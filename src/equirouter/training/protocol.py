@@ -22,7 +22,7 @@ from equirouter.data.split import Split
 from equirouter.data.strength import as_strong
 from equirouter.encoders.base import Encoder
 from equirouter.encoders.cache import EmbeddingCache, encode_cached, encode_table
-from equirouter.encoders.unread import unread_warning
+from equirouter.encoders.visibility import unread_warning
 from equirouter.errors import ConfigError, DataError
 from equirouter.policy.base import Policy
 from equirouter.policy.collapse_score import collapse_table

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from equirouter.encoders.minilm import MiniLMEncoder
-from equirouter.encoders.minilm.graph import build_graph, graph_file
+from equirouter.encoders.minilm.graph import MiniLMGraph, graph_file
 from equirouter.encoders.minilm.weights import find_weights
 from equirouter.errors import DataError, OutputError
 
@@ -62,10 +62,10 @@ def test_two_processes_may_make_it_at_once(own_cache: Path, model_folder: Path) 
 
 def test_weights_of_another_model_are_named() -> None:
     with pytest.raises(DataError, match=r"nothing under 'embeddings\.word_embeddings\.weight'"):
-        build_graph({})
+        MiniLMGraph({}).model()
     words = np.zeros((10, 12), dtype=np.float32)
     with pytest.raises(DataError, match=r"float32 \(10, 12\) under .* \(10, 384\) expected"):
-        build_graph({"embeddings.word_embeddings.weight": words})
+        MiniLMGraph({"embeddings.word_embeddings.weight": words}).model()
 
 
 def test_a_file_that_is_not_safetensors_is_named(own_cache: Path, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from equirouter.errors import PipelineError
 from equirouter.policy import BudgetPolicy
-from equirouter.routers.networks.firststage import FirstStage
+from equirouter.routers.networks.pool_head import FirstStage
 
 
 def stage(costs: list[float]) -> FirstStage:
@@ -43,7 +43,7 @@ def test_the_fit_in_blocks_is_the_fit_at_once(monkeypatch: pytest.MonkeyPatch) -
 
     whole = FirstStage.fit(z, scores_of, np.arange(6.0))
     monkeypatch.setattr(
-        "equirouter.routers.networks.firststage.BLOCK_CELLS", 60
+        "equirouter.routers.networks.pool_head.BLOCK_CELLS", 60
     )  # 10 queries x 6 models
     parts = FirstStage.fit(z, scores_of, np.arange(6.0))
     assert sizes == [50, 10, 10, 10, 10, 10]

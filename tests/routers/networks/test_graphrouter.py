@@ -5,7 +5,7 @@ import pytest
 
 from equirouter.arrays import Float32Array
 from equirouter.errors import ConfigError, DataError
-from equirouter.routers.networks.graphrouter import GraphRouter, star_scores
+from equirouter.routers.networks.graphrouter import GraphRouter
 from equirouter.routers.networks.irt import MIRTRouter, NIRTRouter
 from equirouter.testing.problems import fit_described, make_descriptions, make_toy
 
@@ -77,11 +77,12 @@ def test_one_convolution_by_hand() -> None:
 @pytest.mark.parametrize("n", [2, 20])  # fewer queries than models, and more
 def test_numpy_predicts_what_torch_trained(n: int) -> None:
     network, x = random_star(), make_toy(n=n).embeddings
-    weights = arrays_of(network)
-    weights["models"] = make_descriptions() @ weights["first.weight"].T
+    router = GraphRouter()
+    router.weights_ = arrays_of(network)
+    router.weights_["models"] = make_descriptions() @ router.weights_["first.weight"].T
     with torch.no_grad():
         expected = network(torch.from_numpy(x)).numpy()
-    np.testing.assert_allclose(star_scores(weights, x), expected, atol=1e-5)
+    np.testing.assert_allclose(router.predict(x), expected, atol=1e-5)
 
 
 def test_without_descriptions_it_says_what_is_missing() -> None:

@@ -11,9 +11,9 @@ import orjson
 import pytest
 
 from equirouter.errors import GatewayError
-from equirouter.pipeline.query_plan import QueryPlan
-from equirouter.policy.agreement import AgreementRule
+from equirouter.pipeline.decision import QueryPlan
 from equirouter.policy.plan import PlanPolicy
+from equirouter.policy.pool_plans import AgreementRule
 from equirouter.serve.call.relay import whole_stream
 from equirouter.serve.records import Attempt
 from tests.policy.plans_by_hand import by_hand

@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 
 from equirouter.evaluation.train import train
-from equirouter.policy.agreement import AgreementRule
 from equirouter.policy.plans import Plans
-from equirouter.policy.pool_plans import PoolPlans
+from equirouter.policy.pool_plans import AgreementRule, PoolPlans
 from equirouter.serve.chat import chat_request
 from equirouter.serve.http.requests import messages_request, responses_request
 from equirouter.serve.plan.cascades import cascade_note, may_cascade

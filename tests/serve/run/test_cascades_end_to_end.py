@@ -13,9 +13,8 @@ import pytest
 import sqlalchemy as sa
 
 from equirouter.evaluation.train import train
-from equirouter.policy.agreement import AgreementRule
 from equirouter.policy.plans import Plans
-from equirouter.policy.pool_plans import PoolPlans
+from equirouter.policy.pool_plans import AgreementRule, PoolPlans
 from equirouter.serve.money.log_export import export_log
 from equirouter.serve.money.store.schema import accounts, feedback, log, reservations
 from equirouter.serve.money.store.store import Store

@@ -32,7 +32,7 @@ def graph_file(weights: Weights) -> Path:
     OutputError when the cache folder cannot be written.
     """
     name = f"minilm-{weights.digest[:32]}-v{GRAPH_VERSION}.onnx"
-    return kept_file("graphs", name, lambda: build_graph(read_tensors(weights)))
+    return kept_file("graphs", name, lambda: MiniLMGraph(read_tensors(weights)).model())
 
 
 def read_tensors(weights: Weights) -> dict[str, Float32Array]:
@@ -46,19 +46,14 @@ def read_tensors(weights: Weights) -> dict[str, Float32Array]:
         raise DataError(f"{weights.model}: not a safetensors file: {error}") from error
 
 
-def build_graph(tensors: Mapping[str, Float32Array]) -> bytes:
-    """The model as ONNX bytes: token ids to unit-norm sentence embeddings.
+class MiniLMGraph(OnnxGraph):
+    """The model: token ids to unit-norm sentence embeddings.
 
     tensors: the weights by their names in model.safetensors. Input of the graph: input_ids, (B, S)
     int64, S at most MAX_TOKENS, B windows of S tokens each. Output: sentence_embedding, (B, 384)
-    float32 of length 1: the mean over the tokens. Raises DataError for a weight that is missing or
-    has another shape.
-    """
-    return MiniLMGraph(tensors).model()
-
-
-class MiniLMGraph(OnnxGraph):
-    """A method adds one part and returns its output's name; `model` adds all of them.
+    float32 of length 1: the mean over the tokens. A method adds one part and returns its output's
+    name; `model` adds all of them. Raises DataError for a weight that is missing or has another
+    shape.
 
     Between the parts all tokens are rows of one matrix, (B * S, width). A subclass may compute the
     matrix products in another way (`linear`); weights are (out, in) as in torch.
@@ -69,7 +64,7 @@ class MiniLMGraph(OnnxGraph):
         self.tensors = tensors
 
     def model(self, *more: str) -> bytes:
-        """The whole graph; more: float32 outputs beside the embedding."""
+        """The whole graph as ONNX bytes; more: float32 outputs beside the embedding."""
         x = self.embeddings()
         for layer in range(N_LAYERS):
             x = self.layer(f"encoder.layer.{layer}.", x)

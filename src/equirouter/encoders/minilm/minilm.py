@@ -1,18 +1,16 @@
 """all-MiniLM-L6-v2 on ONNX Runtime: 22 million weights, 384 numbers per window, no torch."""
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from equirouter.arrays import Float32Array
-from equirouter.encoders.base import Encoder, check_texts
-from equirouter.encoders.kept import digest_of
+from equirouter.encoders.base import Encoder, check_texts, one_of
+from equirouter.encoders.kept import digest_of, short_digest
 from equirouter.encoders.minilm.graph import GRAPH_VERSION, HIDDEN, graph_file
 from equirouter.encoders.minilm.onnx_sessions import DEVICES, Device, WindowSession
 from equirouter.encoders.minilm.quantise import (
@@ -31,9 +29,9 @@ from equirouter.encoders.minilm.weights import (
 from equirouter.encoders.windows import (
     DEFAULT_WINDOW,
     MAX_TOKENS,
+    WINDOWS,
     Pieces,
     Window,
-    check_window,
     window_pieces,
 )
 from equirouter.encoders.wordpieces import load_tokenizer
@@ -81,11 +79,16 @@ class MiniLMEncoder(Encoder):
     ) -> None:
         if threads is not None and threads < 1:
             raise ConfigError(f"threads={threads}: at least 1 is needed, None takes every core")
-        self.window: Window = check_window(window)
-        self.precision = _check_precision(precision)
+        self.window: Window = one_of("window named", window, WINDOWS)
+        self.precision: Precision = one_of("precision", precision, PRECISIONS)
         self.weights = weights
         self.threads = threads
-        self.device = _check_device(device, self.precision)
+        self.device: Device = one_of("device", device, DEVICES)
+        if (device, precision) == ("cuda", "int8"):
+            raise ConfigError(
+                "device='cuda' computes in fp32 only, int8 is for processors: choose "
+                "precision='fp32' (train again with --precision fp32), or device='auto'"
+            )
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -139,7 +142,7 @@ class MiniLMEncoder(Encoder):
     def unknown_share(self, text: str) -> float:
         """Share of the word pieces that are [UNK]."""
         pieces = self._pieces(text)
-        return pieces.count(self._unknown) / len(pieces) if pieces else 1.0
+        return pieces.count(self._id("[UNK]")) / len(pieces) if pieces else 1.0
 
     @property
     def dimension(self) -> int:
@@ -163,9 +166,8 @@ class MiniLMEncoder(Encoder):
         }
         if self.precision == "int8":
             parts |= {"ranges": self._ranges.digest, "quantise": QUANTISE_VERSION}
-        digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
         exact = "" if self.precision == "fp32" else f"-{self.precision}"
-        return f"{self.name}-{self.window}{exact}-{digest[:16]}"
+        return f"{self.name}-{self.window}{exact}-{short_digest(parts)}"
 
     def embed(
         self,
@@ -182,7 +184,12 @@ class MiniLMEncoder(Encoder):
                     row_of_window.setdefault(window, len(row_of_window))
                     for window in self._windows(text)
                 ]
-        vectors = self._embed_windows(list(row_of_window), progress)  # (M, 384)
+        windows = [self._with_ends(pieces) for pieces in row_of_window]
+
+        def done(n: int) -> None:
+            progress("encode", n, len(windows))
+
+        vectors = self._session.run(windows, done)  # (M, 384)
         rows = np.array([rows_of_text[text] for text in texts])  # (N, windows per text)
         joined: Float32Array = vectors[rows].reshape(len(texts), self.dimension)
         joined /= np.sqrt(np.float32(rows.shape[1]))  # each part has length 1
@@ -191,14 +198,8 @@ class MiniLMEncoder(Encoder):
     def _windows(self, text: str) -> list[Pieces]:
         return window_pieces(text, self.window, self._pieces)
 
-    def _embed_windows(self, windows: list[Pieces], progress: Progress) -> Float32Array:
-        def done(n: int) -> None:
-            progress("encode", n, len(windows))
-
-        return self._session.run([self._with_ends(pieces) for pieces in windows], done)
-
     def _with_ends(self, pieces: Pieces) -> Pieces:
-        return (self._cls, *pieces, self._sep)
+        return (self._id("[CLS]"), *pieces, self._id("[SEP]"))
 
     def _pieces(self, text: str) -> list[int]:
         ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
@@ -236,40 +237,6 @@ class MiniLMEncoder(Encoder):
         path = self._files.tokenizer
         return load_tokenizer(path.read_bytes(), str(path))
 
-    @cached_property
-    def _cls(self) -> int:
-        return _token_id(self._tokenizer, "[CLS]")
-
-    @cached_property
-    def _unknown(self) -> int:
-        return _token_id(self._tokenizer, "[UNK]")
-
-    @cached_property
-    def _sep(self) -> int:
-        return _token_id(self._tokenizer, "[SEP]")
-
-
-def _check_precision(precision: str) -> Precision:
-    for known in PRECISIONS:
-        if precision == known:
-            return known
-    raise ConfigError(f"no precision {precision!r}: one of {', '.join(PRECISIONS)} is expected")
-
-
-def _check_device(device: str, precision: Precision) -> Device:
-    for known in DEVICES:
-        if device == known:
-            if (device, precision) == ("cuda", "int8"):
-                raise ConfigError(
-                    "device='cuda' computes in fp32 only, int8 is for processors: choose "
-                    "precision='fp32' (train again with --precision fp32), or device='auto'"
-                )
-            return known
-    raise ConfigError(f"no device {device!r}: one of {', '.join(DEVICES)} is expected")
-
-
-def _token_id(tokenizer: "Tokenizer", token: str) -> int:
-    token_id: int | None = tokenizer.token_to_id(token)
-    if token_id is None:
-        raise DataError(f"the tokenizer of all-MiniLM-L6-v2 has no token {token}")
-    return token_id
+    def _id(self, token: str) -> int:
+        """Of a special token, which load_tokenizer has seen to be there."""
+        return cast(int, self._tokenizer.token_to_id(token))

@@ -20,7 +20,7 @@ import numpy as np
 from equirouter.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from equirouter.data.logged import effective_size
 from equirouter.errors import DataError
-from equirouter.routers.log_estimates import cross_fitted, doubly_robust
+from equirouter.routers.linear import cross_fitted, doubly_robust
 
 Method: TypeAlias = Literal["dr", "snips", "ips"]
 What: TypeAlias = Literal["performance", "cost_usd"]

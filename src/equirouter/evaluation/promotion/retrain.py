@@ -27,7 +27,7 @@ from equirouter.evaluation.promotion.comparison import (
 from equirouter.evaluation.promotion.gate import Gate, Verdict
 from equirouter.evaluation.train import train
 from equirouter.pipeline import PipelineVersions, RoutingPipeline
-from equirouter.pipeline.record import ValidationRecord
+from equirouter.pipeline.parts import ValidationRecord
 from equirouter.training.off_policy import measured_outcomes
 from equirouter.training.pool_changes import Pool, calibrated_again, model_column, repriced
 from equirouter.training.protocol import readable

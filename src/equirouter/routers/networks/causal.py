@@ -2,26 +2,24 @@
 
 A log shows the outcome of the model that was called, and which one that was may depend on the
 query. The mean of the known outcomes then favours models that got the easy queries; doubly robust
-estimates (routers/log_estimates.py) do not.
+estimates (routers/linear.py) do not.
 """
 
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from equirouter.arrays import Float32Array, FloatArray, IntArray
-from equirouter.errors import ConfigError, DataError
+from equirouter.errors import DataError
 from equirouter.extras import require
+from equirouter.onnxgraph import OnnxGraph
 from equirouter.routers.base import Training, Validation
-from equirouter.routers.log_estimates import cross_fitted, doubly_robust
+from equirouter.routers.linear import cross_fitted, doubly_robust
 from equirouter.routers.networks import forward
 from equirouter.routers.networks.template import NetworkRouter, Task
-
-if TYPE_CHECKING:
-    from equirouter.onnxgraph import OnnxGraph
 
 TIE = 1e-6
 """Performance that the spread in cost counts as, between models that are equal otherwise."""
@@ -102,7 +100,7 @@ class CausalRouter(NetworkRouter):
             x = np.maximum(forward.linear(self.weights_, name, x), np.float32(0.0))
         return forward.linear(self.weights_, "out", x)
 
-    def add_to_graph(self, graph: "OnnxGraph", embeddings: str) -> str:
+    def add_to_graph(self, graph: OnnxGraph, embeddings: str) -> str:
         """Add the three layers."""
         x = embeddings
         for name in ("first", "second", "out"):
@@ -146,12 +144,10 @@ def complete_logged(
     Estimates stand for every model, the one that was called included, and may leave the range of
     outcomes; a row that knows none stays so. The outcome model is a ridge regression per model, the
     chances are a multinomial logistic regression, both on embeddings (N, d); each half of the log
-    is predicted by the other. clip: chances below it count as it, which bounds the variance at the
-    price of a bias. Raises ConfigError for a clip outside (0, 1], DataError for a model that was
-    called on fewer than LEAST_PER_MODEL logged queries.
+    is predicted by the other. clip: chances below it, above 0 and at most 1, count as it, which
+    bounds the variance at the price of a bias. Raises DataError for a model that was called on
+    fewer than LEAST_PER_MODEL logged queries.
     """
-    if not 0 < clip <= 1:
-        raise ConfigError(f"clip is {clip}: expected above 0 and at most 1")
     known = np.isfinite(performance)
     if not _is_log(performance) or performance.shape[1] == 1:
         return performance, cost_usd

@@ -2,18 +2,15 @@
 
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 import numpy as np
 from pydantic import NonNegativeFloat, PositiveInt
 
 from equirouter.arrays import Float32Array
+from equirouter.onnxgraph import OnnxGraph
 from equirouter.routers.base import Training, check_probabilities
 from equirouter.routers.networks import forward
 from equirouter.routers.networks.template import NetworkRouter, Task
-
-if TYPE_CHECKING:
-    from equirouter.onnxgraph import OnnxGraph
 
 
 @dataclass(kw_only=True, eq=False)
@@ -84,7 +81,7 @@ class EmbedLLMRouter(NetworkRouter):
             logits = projected @ weights["models"].T + weights["bias"]
         return forward.sigmoid(logits)
 
-    def add_to_graph(self, graph: "OnnxGraph", embeddings: str) -> str:
+    def add_to_graph(self, graph: OnnxGraph, embeddings: str) -> str:
         """Add the projection and the logits."""
         weights, models = self.weights_, self.weights_["models"]
         query = forward.add_linear(graph, weights, "query", embeddings)

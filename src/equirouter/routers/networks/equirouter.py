@@ -12,17 +12,15 @@ from pydantic import Field, NonNegativeFloat, PositiveInt
 
 from equirouter.arrays import Float32Array, FloatArray, IntArray
 from equirouter.errors import ConfigError
+from equirouter.onnxgraph import OnnxGraph
 from equirouter.routers.base import ScoresAre, Training, Validation
-from equirouter.routers.networks.firststage import FirstStage
 from equirouter.routers.networks.forward import LAYER_NORM_EPSILON, gelu, layer_norm, linear
-from equirouter.routers.networks.pool_head import Head, distilled
+from equirouter.routers.networks.pool_head import FirstStage, Head, distilled
 from equirouter.routers.networks.template import NetworkRouter, Task
 from equirouter.routers.new_model import Labelled, LinearEstimate, fit_estimate
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
-
-    from equirouter.onnxgraph import OnnxGraph
 
 PAPER: dict[str, Any] = {
     "trunk": (256, 128),
@@ -55,9 +53,6 @@ ORIGINAL: dict[str, Any] = {
 
 RANKING_WEIGHT = 50.0  # of the ranking loss in mse+ranking
 
-WITHOUT_JOINT_FEATURE: dict[str, Any] = {"joint_feature": False}
-WITHOUT_RANKING_LOSS: dict[str, Any] = {"loss": "mse"}
-
 LARGE_POOL = 1000
 FIRST_STAGE_MODELS = 256
 FIRST_STAGE_QUERIES = 1024  # at most so many training queries show it what the head says
@@ -83,10 +78,10 @@ class EquiRouter(NetworkRouter):
             "default": {},
             "paper": PAPER,
             "original": ORIGINAL,
-            "paper-without-joint-feature": PAPER | WITHOUT_JOINT_FEATURE,
-            "paper-without-ranking-loss": PAPER | WITHOUT_RANKING_LOSS,
-            "without-joint-feature": WITHOUT_JOINT_FEATURE,
-            "without-ranking-loss": WITHOUT_RANKING_LOSS,
+            "paper-without-joint-feature": PAPER | {"joint_feature": False},
+            "paper-without-ranking-loss": PAPER | {"loss": "mse"},
+            "without-joint-feature": {"joint_feature": False},
+            "without-ranking-loss": {"loss": "mse"},
         }
     )
 
@@ -131,7 +126,7 @@ class EquiRouter(NetworkRouter):
 
     first_stage: Literal[0] | Annotated[int, Field(ge=2)] | None = None
     """How many models of a pool are scored in full for a query, chosen by a dot product
-    (firststage.py); the others get estimates. 0 scores all; null scores 256 in pools of more than
+    (pool_head.py); the others get estimates. 0 scores all; null scores 256 in pools of more than
     1,000 models, and all in others."""
 
     @property
@@ -144,7 +139,6 @@ class EquiRouter(NetworkRouter):
         return "expected_performance" if self.loss == "mse" else "ranking"
 
     def _learn(self, training: Training) -> None:
-        """Train, then fit the first stage."""
         super()._learn(training)
         embeddings, _, cost_usd = training.outcomes
         self.first_stage_: dict[str, NDArray[Any]] = self._fit_first_stage(embeddings, cost_usd)
@@ -264,7 +258,7 @@ class EquiRouter(NetworkRouter):
         self.first_stage_ = {}
         return super().restore(state)
 
-    def add_to_graph(self, graph: "OnnxGraph", embeddings: str) -> str | None:
+    def add_to_graph(self, graph: OnnxGraph, embeddings: str) -> str | None:
         """Add the trunk and the head; None where a first stage chooses models."""
         if self.first_stage_:
             return None

@@ -1,14 +1,11 @@
 """The forward pass of trained networks in NumPy, float32: deciding needs no torch."""
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from equirouter.arrays import Float32Array
-
-if TYPE_CHECKING:
-    from equirouter.onnxgraph import OnnxGraph
+from equirouter.onnxgraph import OnnxGraph
 
 Weights = Mapping[str, Float32Array]
 LAYER_NORM_EPSILON = np.float32(1e-5)  # torch's default
@@ -23,7 +20,7 @@ def linear(weights: Weights, name: str, x: Float32Array) -> Float32Array:
 
 
 def add_linear(
-    graph: "OnnxGraph", weights: Weights, name: str, x: str, *, part: str = "router"
+    graph: OnnxGraph, weights: Weights, name: str, x: str, *, part: str = "router"
 ) -> str:
     """Add the affine layer `name` to a graph, as PART.NAME: (N, in) -> (N, out)."""
     return graph.affine(f"{part}.{name}", x, weights[f"{name}.weight"], weights[f"{name}.bias"])
@@ -72,10 +69,20 @@ def layer_norm(weights: Weights, name: str, x: Float32Array) -> Float32Array:
     return np.asarray(scaled * weights[f"{name}.weight"] + weights[f"{name}.bias"])
 
 
+def hidden_units(weights: Weights, embeddings: Float32Array) -> Float32Array:
+    """The first half of `mlp`: (N, d) -> (N, hidden)."""
+    x = embeddings.astype(np.float32, copy=False)
+    return np.asarray(np.maximum(linear(weights, "hidden", x), np.float32(0)))
+
+
 def mlp(weights: Weights, x: Float32Array) -> Float32Array:
     """The two-layer ReLU network of fitting.networks.MLP: (N, d) -> (N, K)."""
-    hidden = np.maximum(linear(weights, "hidden", x.astype(np.float32, copy=False)), 0.0)
-    return linear(weights, "out", hidden)
+    return linear(weights, "out", hidden_units(weights, x))
+
+
+def add_hidden_units(graph: OnnxGraph, weights: Weights, x: str, *, part: str = "router") -> str:
+    """The first half of `mlp` as ONNX nodes: (N, d) -> (N, hidden)."""
+    return graph.op("Relu", add_linear(graph, weights, "hidden", x, part=part))
 
 
 def over_pairs(

@@ -4,24 +4,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import Annotated, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, PositiveInt
 
 from equirouter.arrays import Float32Array, IntArray
-from equirouter.routers.base import Training, check_probabilities
+from equirouter.onnxgraph import OnnxGraph
+from equirouter.routers.base import DescriptionRouter, Training, check_probabilities
 from equirouter.routers.neighbours import BLOCK_BYTES, kmeans, nearest, unit_rows
 from equirouter.routers.networks import forward
-from equirouter.routers.networks.template import DescribedNetworkRouter, Task
-
-if TYPE_CHECKING:
-    from equirouter.onnxgraph import OnnxGraph
+from equirouter.routers.networks.template import NetworkRouter, Task
 
 
 @dataclass(kw_only=True, eq=False)
-class MIRTRouter(DescribedNetworkRouter):
+class MIRTRouter(NetworkRouter, DescriptionRouter):
     """Probability sigmoid(alpha . theta_j - b) of a right answer of model j.
 
     theta_j is linear in the embedding of the model's description, alpha = softplus of a linear map
@@ -106,7 +104,7 @@ class MIRTRouter(DescribedNetworkRouter):
         self.training_ = {}
         return super().restore(state)
 
-    def add_to_graph(self, graph: "OnnxGraph", embeddings: str) -> str | None:
+    def add_to_graph(self, graph: OnnxGraph, embeddings: str) -> str | None:
         """Add the nodes; None with a warm-up, which looks up training queries."""
         if self.training_:
             return None
@@ -129,7 +127,7 @@ STEEPEST = np.float32(9.0)  # of the discrimination, as in NIRTNet
 
 
 @dataclass(kw_only=True, eq=False)
-class NIRTRouter(DescribedNetworkRouter):
+class NIRTRouter(NetworkRouter, DescriptionRouter):
     """Probability of a right answer by the network of NeuralCD, with abilities read from texts.
 
     A model has abilities theta = sigmoid(affine(description)), a query requires k = sigmoid(affine
@@ -219,7 +217,7 @@ class NIRTRouter(DescribedNetworkRouter):
         """(N, abilities): shares that sum to 1."""
         return forward.softmax(forward.linear(self.weights_, "cluster", x))
 
-    def add_to_graph(self, graph: "OnnxGraph", embeddings: str) -> str:
+    def add_to_graph(self, graph: OnnxGraph, embeddings: str) -> str:
         """Add the nodes: (N, d) -> (N, K)."""
         weights, theta = self.weights_, self.weights_["models"]
         affine = partial(forward.add_linear, graph, weights)

@@ -1,21 +1,17 @@
 """MLPRouter: a two-layer network that predicts every model's performance (paper, App. A.2)."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
-import numpy as np
 from pydantic import PositiveInt
 
 from equirouter.arrays import Float32Array, FloatArray
+from equirouter.onnxgraph import OnnxGraph
 from equirouter.routers.base import Training
 from equirouter.routers.networks import forward
 from equirouter.routers.networks.template import NetworkRouter, Task
 from equirouter.routers.new_model import Labelled, LinearEstimate, fit_estimate
-
-if TYPE_CHECKING:
-    from equirouter.onnxgraph import OnnxGraph
 
 
 @dataclass(kw_only=True, eq=False)
@@ -44,31 +40,18 @@ class MLPRouter(NetworkRouter):
     def with_added(self, labelled: Labelled) -> tuple[Self, LinearEstimate, FloatArray]:
         """One more model: a row of the output layer."""
         queries, others = labelled.embeddings, labelled.unlabelled
-        hidden = hidden_units(self.weights_, queries)
+        hidden = forward.hidden_units(self.weights_, queries)
         estimate = fit_estimate(self.predict(queries), hidden, labelled.performance)
         row, level = estimate.row(self.weights_["out.weight"], self.weights_["out.bias"])
         made = self._appended({"weights_.out.weight": row, "weights_.out.bias": level})
-        expected = estimate.of(self.predict(others), hidden_units(self.weights_, others))
-        return made, estimate, expected
+        hidden = forward.hidden_units(self.weights_, others)
+        return made, estimate, estimate.of(self.predict(others), hidden)
 
     def predict(self, embeddings: Float32Array) -> Float32Array:
         """Predicted performance (N, K)."""
         return forward.mlp(self.weights_, embeddings)
 
-    def add_to_graph(self, graph: "OnnxGraph", embeddings: str) -> str:
+    def add_to_graph(self, graph: OnnxGraph, embeddings: str) -> str:
         """Add the two layers."""
-        hidden = mlp_hidden(self.weights_, graph, "router", embeddings)
+        hidden = forward.add_hidden_units(graph, self.weights_, embeddings)
         return forward.add_linear(graph, self.weights_, "out", hidden)
-
-
-def hidden_units(weights: Mapping[str, Float32Array], embeddings: Float32Array) -> Float32Array:
-    """The first half of forward.mlp: (N, d) -> (N, hidden)."""
-    x = embeddings.astype(np.float32, copy=False)
-    return np.asarray(np.maximum(forward.linear(weights, "hidden", x), np.float32(0)))
-
-
-def mlp_hidden(
-    weights: Mapping[str, Float32Array], graph: "OnnxGraph", name: str, embeddings: str
-) -> str:
-    """The first half of forward.mlp as ONNX nodes: (N, d) -> (N, hidden)."""
-    return graph.op("Relu", forward.add_linear(graph, weights, "hidden", embeddings, part=name))

@@ -10,14 +10,13 @@ from numpy.typing import NDArray
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 
 from equirouter.arrays import Float32Array
+from equirouter.onnxgraph import OnnxGraph
 from equirouter.routers.base import Training, Validation
 from equirouter.routers.neighbours import kmeans
 from equirouter.routers.networks.template import NetworkRouter, Task
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
-
-    from equirouter.onnxgraph import OnnxGraph
 
 SLOW = np.float32(0.1)  # of RouterDCNet, which a process that only decides cannot import
 
@@ -117,7 +116,7 @@ class RouterDCRouter(NetworkRouter):
         cosine = _unit(queries) @ _unit(self.weights_["models"]).T
         return np.asarray(cosine / np.float32(self.temperature))
 
-    def add_to_graph(self, graph: "OnnxGraph", embeddings: str) -> str:
+    def add_to_graph(self, graph: OnnxGraph, embeddings: str) -> str:
         """Add the turn of the query and the cosines."""
         queries = embeddings
         if self.projection:

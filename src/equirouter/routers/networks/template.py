@@ -3,24 +3,17 @@
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 
-from equirouter.arrays import Float32Array, FloatArray
+from equirouter.arrays import Float32Array
 from equirouter.errors import FitError
 from equirouter.extras import require
 from equirouter.registry import ROUTERS
-from equirouter.routers.base import (
-    CheckedRouter,
-    DescriptionRouter,
-    Training,
-    Validation,
-    check_descriptions,
-    check_training,
-)
+from equirouter.routers.base import CheckedRouter, Training, Validation
 
 if TYPE_CHECKING:
     from torch import nn
@@ -130,26 +123,3 @@ class NetworkRouter(CheckedRouter):
     @abstractmethod
     def _task(self, training: Training) -> Task:
         """The task of a training part; its rng is for what is drawn before the training."""
-
-
-@dataclass(kw_only=True, eq=False)
-class DescribedNetworkRouter(NetworkRouter, DescriptionRouter):
-    """A network router that knows a model by a description of it."""
-
-    def fit(
-        self,
-        embeddings: Float32Array,
-        performance: FloatArray,
-        cost_usd: FloatArray,
-        *,
-        descriptions: Float32Array | None = None,
-        validation: Validation | None = None,
-        rng: np.random.Generator,
-    ) -> Self:
-        """Train on the known cells and the descriptions. Errors: see DescriptionRouter.fit."""
-        _, width, n_models = check_training(embeddings, performance, cost_usd)
-        name = ROUTERS.name_of(type(self))
-        described = check_descriptions(descriptions, width, n_models, router=name)
-        outcomes = Validation(embeddings, performance, cost_usd)
-        self._learn(Training(outcomes, validation, rng, described))
-        return self

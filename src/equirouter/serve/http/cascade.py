@@ -18,7 +18,7 @@ from equirouter.checks import Response
 from equirouter.checks.model_calls import COST, AskingCheck, may_ask
 from equirouter.conversation import read_scope
 from equirouter.errors import ConfigError, NoAnswerError, UpstreamError
-from equirouter.pipeline.query_plan import AskModel, Serve
+from equirouter.pipeline.decision import AskModel, Serve
 from equirouter.policy.replies import Reply
 from equirouter.serve.call.answer_check import reply_of, response_of
 from equirouter.serve.call.attempts import Call, Served, try_once, walk

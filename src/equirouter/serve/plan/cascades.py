@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from equirouter.cost.prices import Price
 from equirouter.pipeline import RoutingPipeline
-from equirouter.pipeline.query_plan import QueryPlan
+from equirouter.pipeline.decision import QueryPlan
 from equirouter.policy.pool_plans import PoolPlans
 from equirouter.serve.chat import ChatRequest
 from equirouter.serve.plan.prompt_tokens import LIKELY

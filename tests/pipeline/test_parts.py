@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from equirouter.errors import PipelineError
-from equirouter.pipeline.record import MOST_CELLS, MOST_QUERIES, ValidationRecord, kept_rows
+from equirouter.pipeline.parts import MOST_CELLS, MOST_QUERIES, ValidationRecord, kept_rows
 
 
 def test_all_queries_are_kept_up_to_a_limit() -> None:

@@ -8,9 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from equirouter.arrays import Float32Array
-from equirouter.encoders.base import Encoder
-from equirouter.encoders.static.token_table import TokenTable
-from equirouter.encoders.vectors import check_at_least
+from equirouter.encoders.base import Encoder, check_at_least
+from equirouter.encoders.token_table import TokenTable
 from equirouter.encoders.wordpieces import WordPieces
 from equirouter.errors import ConfigError, DataError, PipelineError
 from equirouter.extras import Need
@@ -129,8 +128,8 @@ class StaticEncoder(Encoder):
 
     def _loaded(self, progress: Progress = silent) -> tuple[TokenTable, WordPieces, Float32Array]:
         if self._read is None:
+            from equirouter.encoders.distil import kept_table
             from equirouter.encoders.minilm.weights import find_weights
-            from equirouter.encoders.static.distil import kept_table
 
             weights = find_weights(self.weights)
             self._read = _reader(

@@ -15,7 +15,7 @@ from equirouter.encoders.kept import digest_of, kept_file
 from equirouter.encoders.minilm.graph import HIDDEN, graph_file
 from equirouter.encoders.minilm.onnx_sessions import open_session
 from equirouter.encoders.minilm.weights import Weights
-from equirouter.encoders.static.token_table import TokenTable
+from equirouter.encoders.token_table import TokenTable
 from equirouter.encoders.wordpieces import read_vocabulary
 from equirouter.errors import DataError
 from equirouter.progress import Progress, silent

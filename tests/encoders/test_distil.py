@@ -3,9 +3,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import equirouter.encoders.static.distil as module
+import equirouter.encoders.distil as module
+from equirouter.encoders.distil import distil, kept_table, piece_weights, quantised
 from equirouter.encoders.minilm.weights import find_weights
-from equirouter.encoders.static.distil import distil, kept_table, piece_weights, quantised
 from tests.encoders.toymodel import PIECES, id_of, toy_vectors, write_toy_model
 
 
