@@ -181,6 +181,22 @@ def test_workers_share_the_port_and_one_that_dies_is_replaced(tmp_path: Path) ->
     asyncio.run(run())
 
 
+def test_a_worker_hears_every_signal_that_a_process_of_its_own_would(tmp_path: Path) -> None:
+    """Retraining and scoring wait for SIGCHLD, which the parent blocks for itself."""
+
+    async def run() -> None:
+        async with (
+            fake.fake_upstream() as upstream,
+            serving(config(tmp_path, upstream.url, workers=2)) as served,
+        ):
+            for pid in served.children():
+                status = Path(f"/proc/{pid}/status").read_text()
+                blocked = next(line for line in status.splitlines() if line.startswith("SigBlk"))
+                assert int(blocked.split()[1], 16) == 0
+
+    asyncio.run(run())
+
+
 def test_a_worker_that_cannot_start_again_does_not_end_those_that_serve(tmp_path: Path) -> None:
     async def run() -> None:
         key = tmp_path / "key"

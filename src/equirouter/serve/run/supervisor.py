@@ -182,6 +182,8 @@ class _Parent:
     def _work(self, pipe: int) -> NoReturn:
         """Be a worker."""
         code = 1
+        # or it never hears that a process ended that it started, to retrain or to score
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
         try:
             listener = bind(self._host, self._port, shared=True)
             run_server(self._settings, listener, lambda: _say_ready(pipe), alive=self._alive)
