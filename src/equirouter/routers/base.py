@@ -222,9 +222,9 @@ class CheckedRouter(Router):
         self._learn(Training(outcomes, validation, rng))
         return self
 
+    @abstractmethod
     def _learn(self, training: Training) -> None:
-        """Set the learned attributes. A subclass has this, or a `fit` of its own."""
-        raise NotImplementedError
+        """Set the learned attributes."""
 
 
 class DescriptionRouter(CheckedRouter):
