@@ -35,8 +35,10 @@ from equirouter.training.protocol import prepare
 BASELINES = ("mlp", "knn", "avengerspro", "embedllm", "routerdc", "graphrouter", "mirt", "causal")
 """The eight of the paper's Table 1."""
 
-OURS = ("factors", "factors:no-tasks", "factors:no-regret", "equirouter", "mlp", "knn")
-QUICK = ("factors", "factors:no-tasks", "factors:no-regret", "knn", "linear")
+EQUIROUTERS = ("equirouter", "equirouter:original")
+FACTORS = ("factors", "factors:no-tasks", "factors:no-regret")
+OURS = (*FACTORS, *EQUIROUTERS, *BASELINES)
+QUICK = (*FACTORS, "knn", "linear")
 QUALITIES = ("0.98", "0.95", "0.90")
 SHARES = (0.05, 0.1, 0.2, 0.4, 0.8)
 PROMISED = 0.98
@@ -197,7 +199,7 @@ def compared(
 
 
 def by_lambda(results: Results) -> list[str]:
-    return [name for name in ("equirouter", "mlp", "knn") if name in results.routers]
+    return [name for name in (*EQUIROUTERS, *BASELINES) if name in results.routers]
 
 
 OPPONENTS: tuple[tuple[str, str, Callable[[Results], list[str]]], ...] = (

@@ -10,13 +10,9 @@ from hypothesis import strategies as st
 
 from equirouter.arrays import FloatArray
 from equirouter.evaluation.metrics import SweepMeans
-from equirouter.evaluation.metrics.nauc import (
-    NAUC,
-    CommonNAUC,
-    OrbitNAUC,
-    area_within,
-    normalised_area,
-)
+from equirouter.evaluation.metrics.common_nauc import CommonNAUC, area_within
+from equirouter.evaluation.metrics.nauc import NAUC, normalised_area
+from equirouter.evaluation.metrics.orbit_nauc import OrbitNAUC
 
 COST = np.array([1.0, 2.0, 4.0])
 PERFORMANCE = np.array([0.4, 0.6, 0.8])

@@ -1,13 +1,7 @@
 """The metrics of a router: one class each, with its formula, direction and source.
 
-    base.py             Metric, and the means that every metric is computed from
-    curves.py           functions on performance-cost curves that several of them use
-    nauc.py             NAUC, CommonNAUC, OrbitNAUC
-    peak.py             PeakScore, PeakCost, PeakQuality
-    qnc.py              QNC
-    cost_at_quality.py  CostAtQuality
-    rci.py              RCI, MeanRCI, OrbitRCI, RCIAtQuality
-    call_share.py       CallShare, StrongestShare
+    base.py    Metric, and the means that every metric is computed from
+    curves.py  functions on performance-cost curves that several of them use
 
 `RouterMetrics` lists them: a field is the name in results.json, and the metric that computes it.
 """
@@ -21,12 +15,20 @@ from pydantic import BaseModel, ConfigDict
 
 from equirouter.evaluation.measured import Measured, MeasuredByKey
 from equirouter.evaluation.metrics.base import Column, Draws, Metric, SweepMeans
-from equirouter.evaluation.metrics.call_share import CallShare, StrongestShare
+from equirouter.evaluation.metrics.call_share import CallShare
+from equirouter.evaluation.metrics.common_nauc import CommonNAUC
 from equirouter.evaluation.metrics.cost_at_quality import CostAtQuality
-from equirouter.evaluation.metrics.nauc import NAUC, CommonNAUC, OrbitNAUC
-from equirouter.evaluation.metrics.peak import PeakCost, PeakQuality, PeakScore
+from equirouter.evaluation.metrics.mean_rci import MeanRCI
+from equirouter.evaluation.metrics.nauc import NAUC
+from equirouter.evaluation.metrics.orbit_nauc import OrbitNAUC
+from equirouter.evaluation.metrics.orbit_rci import OrbitRCI
+from equirouter.evaluation.metrics.peak import PeakScore
+from equirouter.evaluation.metrics.peak_cost import PeakCost
+from equirouter.evaluation.metrics.peak_quality import PeakQuality
 from equirouter.evaluation.metrics.qnc import QNC
-from equirouter.evaluation.metrics.rci import RCI, MeanRCI, OrbitRCI, RCIAtQuality
+from equirouter.evaluation.metrics.rci import RCI
+from equirouter.evaluation.metrics.rci_at_quality import RCIAtQuality
+from equirouter.evaluation.metrics.strongest_share import StrongestShare
 
 __all__ = [
     "COLUMNS",

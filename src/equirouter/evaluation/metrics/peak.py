@@ -2,7 +2,7 @@
 
 from equirouter.arrays import FloatArray
 from equirouter.evaluation.metrics.base import Column, Metric, SweepMeans
-from equirouter.evaluation.metrics.curves import cheapest_reaching, pick_point, share_of
+from equirouter.evaluation.metrics.curves import cheapest_reaching, pick_point
 
 
 class PeakScore(Metric):
@@ -18,30 +18,6 @@ class PeakScore(Metric):
     def values(self, means: SweepMeans) -> FloatArray:
         """Of the curve."""
         return peak(means.cost_usd, means.performance)[0]
-
-
-class PeakCost(Metric):
-    """The lowest mean cost at which the peak occurs, in USD per query; lower is better."""
-
-    direction = -1
-
-    def values(self, means: SweepMeans) -> FloatArray:
-        """Of the curve."""
-        return peak(means.cost_usd, means.performance)[1]
-
-
-class PeakQuality(Metric):
-    """The highest quality on the curve: the peak as a share of the reference model's performance.
-
-    Without the operating point that always calls that model. 0 or more, higher is better; NaN where
-    the reference scores nothing.
-    """
-
-    direction = 1
-
-    def values(self, means: SweepMeans) -> FloatArray:
-        """Of the curve."""
-        return share_of(means.performance.max(axis=-1), means.reference_performance)
 
 
 def peak(cost_usd: FloatArray, performance: FloatArray) -> tuple[FloatArray, FloatArray]:
