@@ -1,6 +1,7 @@
 """Does routing pay, on real outcomes? The tables of docs/benchmarks/evidence.md.
 
     python benchmarks/evidence.py run TABLE [TABLE ...] --out runs/evidence [--seeds 8] [--quick]
+        [--exclude-models A,B]
     python benchmarks/evidence.py page runs/evidence
 
 TABLE: as `equirouter bench` takes it. `run` measures, per table, three results folders (the default
@@ -44,8 +45,8 @@ SHARES = (0.05, 0.1, 0.2, 0.4, 0.8)
 PROMISED = 0.98
 
 
-def run(table: str, out: Path, seeds: int, *, quick: bool) -> None:
-    outcomes = as_outcomes(table)
+def run(table: str, out: Path, seeds: int, *, quick: bool, exclude: Sequence[str] = ()) -> None:
+    outcomes = as_outcomes(table).choose_models(exclude=exclude)
     folder = out / Path(table).stem
     shared: dict[str, Any] = {"n_seeds": seeds, "cache": EmbeddingCache(), "resamples": 1000}
     specs = QUICK if quick else OURS
@@ -226,6 +227,7 @@ def main() -> None:
     runner.add_argument("--out", type=Path, required=True)
     runner.add_argument("--seeds", type=int, default=8)
     runner.add_argument("--quick", action="store_true")
+    runner.add_argument("--exclude-models", default="")
     pager = commands.add_parser("page")
     pager.add_argument("folder", type=Path)
     args = parser.parse_args()
@@ -233,7 +235,8 @@ def main() -> None:
         page(args.folder)
         return
     for table in args.tables:
-        run(table, args.out, args.seeds, quick=args.quick)
+        exclude = [name for name in args.exclude_models.split(",") if name]
+        run(table, args.out, args.seeds, quick=args.quick, exclude=exclude)
 
 
 if __name__ == "__main__":
