@@ -5,11 +5,13 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 
 from aiohttp import web
 
 from equirouter.errors import GatewayError
+from equirouter.pipeline.evidence import DescribedVersion, Evidence
 from equirouter.serve.dashboard import View, dashboard_routes
 from equirouter.serve.learning_settings import ExploreSettings
 from equirouter.serve.money.store.learned import Learned, Learning
@@ -31,14 +33,46 @@ CALM = {
 COLLAPSED = CALM | {"auto": CollapseState(500, 0.682, 0.18, is_alarm=True, evidence=1.0)}
 
 
+EVIDENCE = Evidence(
+    data="mine",
+    n_rows=None,
+    n_queries=1840,
+    quality=0.95,
+    confidence=0.9,
+    expected_cost=0.31,
+    n_tested=None,
+    kept=0.981,
+    interval=None,
+    cost=0.312,
+)
+NEWEST = DescribedVersion(
+    version="0003",
+    current=False,
+    canary=True,
+    made_at=datetime(2026, 11, 28, 3, tzinfo=UTC),
+    made_by="ada",
+    how="retrain",
+    refused=None,
+    damaged=None,
+    evidence=EVIDENCE,
+)
 VERSIONS = [
-    {"version": "0003", "canary": True, "made_at": "2026-11-28T03:00:00+00:00", "how": "retrain"}
-    | {"n_queries": 1840, "kept": 0.981, "cost": 0.312, "expected_cost": 0.31},
-    {"version": "0002", "made_at": "2026-11-21T03:00:00+00:00", "how": "retrain"}
-    | {"refused": "quality: the interval begins at -0.041", "n_queries": 1610, "kept": 0.962}
-    | {"cost": None, "expected_cost": 0.27},
-    {"version": "0001", "current": True, "made_at": "2026-11-01T10:12:00+00:00", "how": "train"}
-    | {"n_queries": 1420, "kept": 0.974, "cost": 0.334, "expected_cost": 0.33},
+    NEWEST,
+    replace(
+        NEWEST,
+        version="0002",
+        canary=False,
+        refused="quality: the interval begins at -0.041",
+        evidence=replace(EVIDENCE, n_queries=1610, kept=0.962, cost=None, expected_cost=0.27),
+    ),
+    replace(
+        NEWEST,
+        version="0001",
+        current=True,
+        canary=False,
+        how="train",
+        evidence=replace(EVIDENCE, n_queries=1420, kept=0.974, cost=0.334),
+    ),
 ]
 CANARY = {
     "version": "0003",
@@ -80,7 +114,7 @@ class Made:
         )
     )
     pacing: Mapping[str, float] | None = None
-    versions: Sequence[Mapping[str, object]] = ()
+    versions: Sequence[DescribedVersion] = ()
     canary: Mapping[str, object] | None = None
     learned: Learning = field(default_factory=Learning)
     drift: Sequence[Alarm] = ()
@@ -105,7 +139,7 @@ class Made:
             collapse=lambda: self.collapse,
             alarms=lambda: self.alarms,
             watched=lambda: all_alarms(self.collapse, AgreementState(), self.drift),
-            versions=lambda: [dict(one) for one in self.versions],
+            versions=lambda: self.versions,
             canary=lambda: None if self.canary is None else dict(self.canary),
             learned=self._learned,
             explore=ExploreSettings(share=0.02 if self.learned.models else 0, limit_usd_per_day=5),

@@ -81,7 +81,7 @@ def test_a_model_joins(router: str, kind: str, tmp_path: Path) -> None:
     loaded = RoutingPipeline.load(after.save(tmp_path), encoder=HashingEncoder())
     assert loaded.decide_many(QUERIES) == after.decide_many(QUERIES)
     assert loaded.record.estimated.tolist() == [False, False, True]
-    assert described_models(loaded)[2]["estimated"] is True
+    assert described_models(loaded)[2].estimated is True
     assert "added middle from 80 labelled queries" in loaded.provenance.data["notes"][-1]
 
 

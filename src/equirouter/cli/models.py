@@ -13,6 +13,7 @@ from equirouter.words import aligned, number_of
 if TYPE_CHECKING:
     from equirouter.cost.prices import Price
     from equirouter.pipeline.pipeline import RoutingPipeline
+    from equirouter.training.pool_changes import CostFactor, DescribedModel
 
 app = typer.Typer(
     help="List the models of a pipeline, change their prices, add models and take them out.",
@@ -52,7 +53,7 @@ def list_(
 
     rows = described_models(common.load_pipeline(pipeline, encoder_option))
     if as_json:
-        common.print_json(rows)
+        common.print_json([row.document() for row in rows])
         return
     header = ("model", "performance", "cost USD", "input", "output")
     typer.echo("\n".join(aligned([header, *map(_listed, rows)])))
@@ -61,27 +62,25 @@ def list_(
             typer.echo(f"{mark}: {', '.join(named)}")
 
 
-def _marked(rows: list[dict[str, Any]]) -> dict[str, list[str]]:
+def _marked(rows: "list[DescribedModel]") -> dict[str, list[str]]:
     """A remark -> the models that it is about."""
-    changed = [row["model"] for row in rows if row["price"] != row["trained_price"]]
-    marks = {
-        mark: [row["model"] for row in rows if row[mark]]
-        for mark in ("strongest", "cheapest", "estimated")
+    return {
+        "strongest": [row.model for row in rows if row.strongest],
+        "cheapest": [row.model for row in rows if row.cheapest],
+        "estimated": [row.model for row in rows if row.estimated],
+        "price changed": [row.model for row in rows if row.price != row.trained_price],
     }
-    return {**marks, "price changed": changed}
 
 
-def _listed(row: dict[str, Any]) -> tuple[str, ...]:
-    price = row["price"] or {}
+def _listed(row: "DescribedModel") -> tuple[str, ...]:
+    price = row.price
+    sides = () if price is None else (price.input_usd_per_mtok, price.output_usd_per_mtok)
     return (
-        row["model"],
-        f"{row['performance']:.4f}",
-        f"{row['cost_usd']:.6f}",
-        *(f"{price[side]:g}" if price else "?" for side in _SIDES),
+        row.model,
+        f"{row.performance:.4f}",
+        f"{row.cost_usd:.6f}",
+        *([f"{side:g}" for side in sides] or ["?", "?"]),
     )
-
-
-_SIDES = ("input_usd_per_mtok", "output_usd_per_mtok")
 
 
 InputOption = Annotated[float | None, _usd("Per million tokens of the prompt.", "--input")]
@@ -141,7 +140,7 @@ def price(
 ) -> None:
     """Change prices: predicted costs and operating points follow, nothing is trained."""
     from equirouter.pipeline.versions import current_folder
-    from equirouter.training.pool_changes import repriced
+    from equirouter.training.pool_changes import cost_factor, repriced
 
     place = PipelinePlace(out or pipeline)
     before = common.load_pipeline(current_folder(pipeline), encoder_option)
@@ -159,13 +158,14 @@ def price(
     was = _was(prices, was_input, was_output)
     after = repriced(before, prices, was=was, quality=quality)
     saved = place.save(after, "models price")
-    rows = [_factors(after, model) for model in after.models if model in prices]
+    factors = {model: cost_factor(after, model) for model in after.models if model in prices}
     if as_json:
+        rows = [{"model": model, **factor._asdict()} for model, factor in factors.items()]
         points = _operating_points(before, after)
         common.print_json({**saved.document(), "models": rows, **points})
     elif not quiet:
-        for row in rows:
-            typer.echo(_said_of_price(row))
+        for model, factor in factors.items():
+            typer.echo(_said_of_price(model, factor))
         typer.echo(f"{said_of_points(before, after)}\n{saved.said()}")
 
 
@@ -214,20 +214,12 @@ def _was(
     return dict.fromkeys(prices, Price(was_input, was_output))
 
 
-def _factors(pipeline: "RoutingPipeline", model: str) -> dict[str, Any]:
-    """By how much the costs of a model changed since training, on the validation queries."""
-    from equirouter.training.pool_changes import cost_factor
-
-    factor, low, high = cost_factor(pipeline, model)
-    return {"model": model, "factor": factor, "low": low, "high": high}
-
-
-def _said_of_price(row: dict[str, Any]) -> str:
-    line = f"{row['model']}: calls cost {row['factor']:.4g} of what they cost in training"
-    if row["low"] != row["high"]:
+def _said_of_price(model: str, cost: "CostFactor") -> str:
+    line = f"{model}: calls cost {cost.factor:.4g} of what they cost in training"
+    if cost.low != cost.high:
         line += (
-            f" (between {row['low']:.4g} and {row['high']:.4g}: how much of a cost was for the "
-            "prompt is estimated)"
+            f" (between {cost.low:.4g} and {cost.high:.4g}: how much of a cost was for the prompt "
+            "is estimated)"
         )
     return line
 

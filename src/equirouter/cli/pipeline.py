@@ -1,7 +1,7 @@
 """`equirouter pipeline`: the versions of a pipeline, and which of them is current."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,6 +13,7 @@ OFF_POLICY = {"dr": "doubly robust", "snips": "self-normalised IPS", "ips": "IPS
 if TYPE_CHECKING:
     from equirouter.evaluation.off_policy.comparing import LoggedComparison
     from equirouter.evaluation.promotion.comparison import Comparison, Paired
+    from equirouter.pipeline.evidence import DescribedVersion
     from equirouter.pipeline.versions import Event, PipelineVersions
 
 app = typer.Typer(
@@ -38,12 +39,13 @@ def list_(
     quiet: common.QuietOption = False,  # noqa: ARG001
 ) -> None:
     """List the versions: when and how each was made, its data and its figures."""
-    from equirouter.pipeline.evidence import version_row
+    from equirouter.pipeline.evidence import described_version
 
     versions = _opened(folder)
-    rows = [version_row(versions, name) for name in versions.names]
+    rows = [described_version(versions, name) for name in versions.names]
     if as_json:
-        common.print_json({"current": versions.current, "versions": rows})
+        documents = [row.document() for row in rows]
+        common.print_json({"current": versions.current, "versions": documents})
         return
     header = ("version", "made", "how", "data", "queries", "kept", "cost")
     typer.echo("\n".join(aligned([header, *map(_cells, rows)], numbers=False)))
@@ -62,16 +64,18 @@ def show(
     quiet: common.QuietOption = False,  # noqa: ARG001
 ) -> None:
     """Show a version: what its promise rests on, and all that happened to it."""
-    from equirouter.pipeline.evidence import version_row
+    from equirouter.pipeline.evidence import described_version
 
     versions = _opened(folder)
     name = version or versions.path().name
-    row = version_row(versions, name)
+    document = described_version(versions, name).document()
     events = [event for event in versions.history if name in (event.version, event.over)]
     if as_json:
-        common.print_json({**row, "history": [event.model_dump(mode="json") for event in events]})
+        common.print_json(
+            {**document, "history": [event.model_dump(mode="json") for event in events]}
+        )
         return
-    for key, value in row.items():
+    for key, value in document.items():
         if value is not None:
             typer.echo(f"{_LABELS.get(key, key):20}{_shown(value)}")
     typer.echo("history")
@@ -288,17 +292,23 @@ def _tell_current(
         typer.echo(f"{folder}: {now} is current" + (f", it was {before}" if before else ""))
 
 
-def _cells(row: dict[str, Any]) -> tuple[str, ...]:
-    marks = [mark for mark in ("current", "canary", "damaged", "refused") if row[mark]][:2]
-    cost = row["expected_cost"] if row["cost"] is None else row["cost"]
+def _cells(row: "DescribedVersion") -> tuple[str, ...]:
+    marks = [mark for mark in ("current", "canary", "damaged", "refused") if getattr(row, mark)][:2]
+    made = (
+        " ".join([row.version, *marks]),
+        "?" if row.made_at is None else f"{row.made_at:%Y-%m-%d %H:%M}",
+        row.how or "?",
+    )
+    evidence = row.evidence
+    if evidence is None:
+        return (*made, "?", "?", "", "?")
+    cost = evidence.expected_cost if evidence.cost is None else evidence.cost
     return (
-        " ".join([row["version"], *marks]),
-        (row["made_at"] or "?")[:16].replace("T", " "),
-        row["how"] or "?",
-        row["data"] or "?",
-        _shown(row["n_queries"]),
-        "" if row["kept"] is None else f"{row['kept']:.3f}",
-        "?" if cost is None else f"{cost:.1%}",
+        *made,
+        evidence.data or "?",
+        _shown(evidence.n_queries),
+        "" if evidence.kept is None else f"{evidence.kept:.3f}",
+        f"{cost:.1%}",
     )
 
 

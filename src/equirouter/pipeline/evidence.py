@@ -4,6 +4,7 @@ Read from its description: nothing here loads the weights.
 """
 
 from dataclasses import asdict, dataclass, fields
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
@@ -117,27 +118,56 @@ def stored_evidence(versions: PipelineVersions, name: str) -> Evidence | str:
         return str(error)
 
 
-def version_row(versions: PipelineVersions, name: str) -> dict[str, Any]:
-    """A version in JSON; `damaged` says why its evidence is None, where it cannot be read."""
+@dataclass(frozen=True)
+class DescribedVersion:
+    """Facts about a version of a pipeline.
+
+    current: whether it is served; canary: whether a gateway tries it beside that one. made_at,
+    made_by, how: as its first event says, None where that is lost. refused: why it was, the last
+    time; None where it was not. damaged: why its evidence is None, where that cannot be read.
+    """
+
+    version: str
+    current: bool
+    canary: bool
+    made_at: datetime | None
+    made_by: str | None
+    how: str | None
+    refused: str | None
+    damaged: str | None
+    evidence: Evidence | None
+
+    def document(self) -> dict[str, Any]:
+        """All of it on one level, for JSON."""
+        document = {**vars(self), "made_at": self.made_at and self.made_at.isoformat()}
+        del document["evidence"]
+        return document | (
+            dict.fromkeys(field.name for field in fields(Evidence))
+            if self.evidence is None
+            else asdict(self.evidence)
+        )
+
+
+def described_version(versions: PipelineVersions, name: str) -> DescribedVersion:
+    """Facts about one version of those in a folder."""
     evidence = stored_evidence(versions, name)
-    known = dict.fromkeys(field.name for field in fields(Evidence))
     history = versions.history
     made = next((event for event in history if event.version == name), None)
     refused = [event for event in history if event.did == "refused" and event.version == name]
-    return {
-        "version": name,
-        "current": name == versions.current,
-        "canary": versions.is_tried(name),
-        "made_at": None if made is None else made.at.isoformat(),
-        "made_by": None if made is None else made.by,
-        "how": None if made is None else made.how,
-        "refused": refused[-1].why if refused else None,
-        "damaged": evidence if isinstance(evidence, str) else None,
-        **(known if isinstance(evidence, str) else asdict(evidence)),
-    }
+    return DescribedVersion(
+        version=name,
+        current=name == versions.current,
+        canary=versions.is_tried(name),
+        made_at=None if made is None else made.at,
+        made_by=None if made is None else made.by,
+        how=None if made is None else made.how,
+        refused=refused[-1].why if refused else None,
+        damaged=evidence if isinstance(evidence, str) else None,
+        evidence=None if isinstance(evidence, str) else evidence,
+    )
 
 
-def latest_versions(folder: Path | None) -> list[dict[str, Any]]:
+def latest_versions(folder: Path | None) -> list[DescribedVersion]:
     """The latest five versions in a folder, newest first, and the current one, if it has any.
 
     Raises PipelineError for a history that is damaged.
@@ -147,4 +177,4 @@ def latest_versions(folder: Path | None) -> list[dict[str, Any]]:
     versions = PipelineVersions(folder)
     names = versions.names
     shown = set(names[-5:]) | ({versions.current} & set(names))
-    return [version_row(versions, name) for name in reversed(names) if name in shown]
+    return [described_version(versions, name) for name in reversed(names) if name in shown]

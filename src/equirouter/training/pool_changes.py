@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -172,33 +172,63 @@ def _plans_left(
     return None, ("its plans were of the pool as it was: train again to ask several models",)
 
 
-def described_models(pipeline: RoutingPipeline) -> list[dict[str, Any]]:
-    """Facts about each model, ready for JSON.
+@dataclass(frozen=True)
+class DescribedModel:
+    """Facts about a model of a pipeline.
 
     performance and cost_usd: means on the validation queries, costs at the prices of now;
     estimated: whether they are (ValidationRecord). strongest, cheapest: by these. price,
-    trained_price: see ModelPrice.
+    trained_price, input_cost_share: see ModelPrice (now, trained, input_share).
     """
+
+    model: str
+    performance: float
+    cost_usd: float
+    estimated: bool
+    strongest: bool
+    cheapest: bool
+    price: Price | None
+    trained_price: Price | None
+    input_cost_share: float | None
+
+    def document(self) -> dict[str, Any]:
+        """All of it, for JSON."""
+        prices = {"price": self.price, "trained_price": self.trained_price}
+        return vars(self) | {
+            name: None if price is None else price_to(price) for name, price in prices.items()
+        }
+
+
+def described_models(pipeline: RoutingPipeline) -> list[DescribedModel]:
+    """Facts about each model, in the order of the pipeline."""
     record = pipeline.record
     costs = costs_now(record, pipeline.prices).mean(axis=0)
     strongest, cheapest = strongest_of(pipeline), int(costs.argmin())
     return [
-        {
-            "model": price.model,
-            "performance": float(record.performance[:, column].mean()),
-            "cost_usd": float(costs[column]),
-            "estimated": bool(record.estimated[column]),
-            "strongest": column == strongest,
-            "cheapest": column == cheapest,
-            "price": None if price.now is None else price_to(price.now),
-            "trained_price": None if price.trained is None else price_to(price.trained),
-            "input_cost_share": price.input_share,
-        }
+        DescribedModel(
+            model=price.model,
+            performance=float(record.performance[:, column].mean()),
+            cost_usd=float(costs[column]),
+            estimated=bool(record.estimated[column]),
+            strongest=column == strongest,
+            cheapest=column == cheapest,
+            price=price.now,
+            trained_price=price.trained,
+            input_cost_share=price.input_share,
+        )
         for column, price in enumerate(pipeline.prices)
     ]
 
 
-def cost_factor(pipeline: RoutingPipeline, model: str) -> tuple[float, float, float]:
+class CostFactor(NamedTuple):
+    """A cost of now as a share of the cost in training; low, high: its range."""
+
+    factor: float
+    low: float
+    high: float
+
+
+def cost_factor(pipeline: RoutingPipeline, model: str) -> CostFactor:
     """The cost of a model's calls now, as a share of their cost in training, with its range.
 
     On the validation queries where tokens are known, and exact then; else ModelPrice.factor and its
@@ -207,11 +237,11 @@ def cost_factor(pipeline: RoutingPipeline, model: str) -> tuple[float, float, fl
     column, record = model_column(pipeline, model), pipeline.record
     price = pipeline.prices[column]
     if record.tokens is None:
-        return (price.factor(), *price.factor_range())
+        return CostFactor(price.factor(), *price.factor_range())
     now = costs_now(record, pipeline.prices)[:, column].sum()
     paid = record.cost_usd[:, column].sum()
     factor = float(now / paid) if paid > 0 else 1.0
-    return factor, factor, factor
+    return CostFactor(factor, factor, factor)
 
 
 def model_column(pipeline: RoutingPipeline, model: str) -> int:

@@ -413,8 +413,8 @@ def test_the_live_feed_ends_when_the_gateway_stops(tmp_path: Path) -> None:
 def test_the_pipeline_that_would_decide_is_named(tmp_path: Path) -> None:
     store = {"url": f"sqlite:///{tmp_path}/gateway.db"}
     folder = save_pipeline(tmp_path / "pipeline")
-    assert check_settings(settings_of(folder, store=store))["pipeline"] == str(folder)
-    assert check_settings(settings_of(None, store=store))["pipeline"] is None
+    assert check_settings(settings_of(folder, store=store)).pipeline == str(folder)
+    assert check_settings(settings_of(None, store=store)).pipeline is None
 
 
 def test_what_cascades_do_is_said_at_the_start_and_by_the_check(
@@ -423,9 +423,9 @@ def test_what_cascades_do_is_said_at_the_start_and_by_the_check(
     store = {"url": f"sqlite:///{tmp_path}/gateway.db"}
     folder = save_pipeline(tmp_path / "pipeline")
     on = settings_of(folder, store=store, cascade={"enabled": True})
-    said = check_settings(on)["cascade"]
-    assert "the pipeline has no plans" in said
+    said = check_settings(on).cascade
+    assert said is not None and "the pipeline has no plans" in said
     assert said in [entry.getMessage() for entry in caplog.records]
-    assert check_settings(settings_of(folder, store=store))["cascade"] is None
+    assert check_settings(settings_of(folder, store=store)).cascade is None
     with pytest.raises(ValueError, match=r"cascade\.enabled needs a pipeline"):
         settings_of(None, store=store, cascade={"enabled": True})

@@ -1,8 +1,9 @@
 """`equirouter serve`: the gateway."""
 
 import os
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +13,7 @@ from equirouter.words import number_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from equirouter.serve.run.assembly import CheckedSettings
     from equirouter.serve.settings import GatewaySettings
 
 
@@ -46,11 +48,11 @@ def serve(
     if check:
         from equirouter.serve.run.assembly import check_settings
 
-        report = check_settings(settings)
+        checked = check_settings(settings)
         if as_json:
-            print_json(report)
+            print_json(asdict(checked))
         elif not quiet:
-            _say(config, report)
+            _say(config, checked)
         return
 
     def ready(address: str) -> None:
@@ -62,16 +64,16 @@ def serve(
     _run(settings, ready)
 
 
-def _say(config: Path, report: dict[str, Any]) -> None:
-    count = number_of(len(report["models"]), "model is ready", "models are ready")
+def _say(config: Path, checked: "CheckedSettings") -> None:
+    count = number_of(len(checked.models), "model is ready", "models are ready")
     typer.echo(f"{config}: {count} to be served")
-    if report["pipeline"] is None:
+    if checked.pipeline is None:
         typer.echo(
             "no pipeline is set (pipeline.path): only requests that name a model are served; "
             "equirouter train or start makes one"
         )
-    if report["cascade"] is not None:
-        typer.echo(report["cascade"])
+    if checked.cascade is not None:
+        typer.echo(checked.cascade)
 
 
 def _run(settings: "GatewaySettings", ready: "Callable[[str], None]") -> None:

@@ -6,10 +6,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
 from equirouter.errors import GatewayError, PipelineError
-from equirouter.serve.dashboard.documents import (
-    Document,
-    totals_document,
-)
+from equirouter.pipeline.evidence import DescribedVersion
+from equirouter.serve.dashboard.documents import Document, totals_document
 from equirouter.serve.learning_settings import ExploreSettings, ShadowSettings
 from equirouter.serve.money.store.learned import Learning
 from equirouter.serve.money.store.reports import StoreReports
@@ -54,7 +52,7 @@ class View:
     collapse_settings: CollapseSettings = field(default_factory=CollapseSettings)
     agreement: Callable[[], AgreementState] = AgreementState
     watched: Callable[[], Sequence[Alarm]] = tuple
-    versions: Callable[[], Sequence[Document]] = tuple
+    versions: Callable[[], Sequence[DescribedVersion]] = tuple
     canary: Callable[[], Document | None] = lambda: None
     learned: Callable[[float, float], Awaitable[Learning]] = _nothing
     explore: ExploreSettings = field(default_factory=ExploreSettings)
@@ -166,7 +164,8 @@ async def _drift(view: View, _since: float, _until: float) -> list[Document]:
 
 async def _versions(view: View, _since: float, _until: float) -> Document:
     try:
-        return {"versions": await asyncio.to_thread(view.versions), "why": None}
+        versions = await asyncio.to_thread(view.versions)
+        return {"versions": [version.document() for version in versions], "why": None}
     except PipelineError as error:  # no reason to show nothing at all
         return {"versions": [], "why": str(error)}
 

@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mappin
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Any
 
 from aiohttp import web
 
@@ -238,7 +237,7 @@ class _Whole:
         }
 
     def canary_state(self) -> dict[str, object] | None:
-        return None if self.canary is None else self.canary.state
+        return None if self.canary is None else self.canary.state.document()
 
     def watched(self) -> list[Alarm]:
         return self.parts.planner.alarms(() if self.drift is None else self.drift.alarms())
@@ -318,30 +317,55 @@ async def has_keys(settings: GatewaySettings) -> bool:
         return await database.read(any_keys)
 
 
-def check_settings(settings: GatewaySettings) -> dict[str, Any]:
+@dataclass(frozen=True)
+class ServedModel:
+    """A model that would be served: who is asked for it, and its prices."""
+
+    upstream: str
+    input_usd_per_mtok: float
+    output_usd_per_mtok: float
+
+
+@dataclass(frozen=True)
+class CheckedSettings:
+    """The models and the pipeline that would be served, as settings say.
+
+    cascade: a note on answers that are compared, None where there is none to make. models: by name.
+    pipeline: its folder. is_local: whether only this machine can reach it. grace_seconds: how long
+    it takes to stop at most.
+    """
+
+    cascade: str | None
+    models: Mapping[str, ServedModel]
+    pipeline: str | None
+    is_local: bool
+    grace_seconds: float
+
+
+def check_settings(settings: GatewaySettings) -> CheckedSettings:
     """Put together what decides and calls, and look at the store; returns what would be served.
 
     Nothing is changed: the store is neither made nor brought up to date. Raises UserError that
     names the setting which cannot be followed.
     """
 
-    async def opened() -> dict[str, Any]:
+    async def opened() -> CheckedSettings:
         async with open_parts(settings) as parts, connected(settings.store) as database:
             await check_store(database)
             note = _cascade(settings, parts.decider, parts.checks)
-            return {
-                "cascade": None if note is None else note[0],
-                "models": {
-                    route.model: {
-                        "upstream": route.upstream_name,
-                        "input_usd_per_mtok": route.price.input_usd_per_mtok,
-                        "output_usd_per_mtok": route.price.output_usd_per_mtok,
-                    }
+            return CheckedSettings(
+                cascade=None if note is None else note[0],
+                models={
+                    route.model: ServedModel(
+                        route.upstream_name,
+                        route.price.input_usd_per_mtok,
+                        route.price.output_usd_per_mtok,
+                    )
                     for route in parts.pool.routes.values()
                 },
-                "pipeline": None if settings.pipeline.path is None else str(settings.pipeline.path),
-                "is_local": settings.is_local,
-                "grace_seconds": grace_seconds(settings.server),
-            }
+                pipeline=None if settings.pipeline.path is None else str(settings.pipeline.path),
+                is_local=settings.is_local,
+                grace_seconds=grace_seconds(settings.server),
+            )
 
     return asyncio.run(opened())

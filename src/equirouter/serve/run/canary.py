@@ -9,8 +9,9 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from typing import Self
 
 import numpy as np
 import sqlalchemy as sa
@@ -70,17 +71,43 @@ def tally(trial: Trial, test: SideBySide, reader: Reader) -> Callable[[sa.Connec
     return count
 
 
-def trial_document(trial: Trial, evidence: Mapping[str, MeasureEvidence]) -> dict[str, object]:
-    """How a trial stands, as JSON can hold it."""
-    return {
-        "version": trial.version,
-        "over": trial.over_version,
-        "share": trial.share,
-        "since": trial.at_us / 1e6,
-        "state": trial.verdict or "running",
-        "why": trial.why,
-        "evidence": {name: asdict(bound) for name, bound in evidence.items()},
-    }
+@dataclass(frozen=True, kw_only=True)
+class CanaryState:
+    """How the trial of a version stands.
+
+    over: the version beside which it is tried, on a share of the conversations, since a Unix time;
+    evidence: by measure. All four are None before it has begun. state: "running", how it ended, or
+    why it has not begun; why: more on that in words, None where there is no more to say.
+    """
+
+    version: str | None
+    over: str | None = None
+    share: float | None = None
+    since: float | None = None
+    state: str
+    why: str | None = None
+    evidence: Mapping[str, MeasureEvidence] | None = None
+
+    @classmethod
+    def of(cls, trial: Trial, evidence: Mapping[str, MeasureEvidence]) -> Self:
+        """That of a trial which has begun."""
+        return cls(
+            version=trial.version,
+            over=trial.over_version,
+            share=trial.share,
+            since=trial.at_us / 1e6,
+            state=trial.verdict or "running",
+            why=trial.why,
+            evidence=evidence,
+        )
+
+    def document(self) -> dict[str, object]:
+        """The fields that are known, for JSON; why always."""
+        return {
+            name: value
+            for name, value in asdict(self).items()
+            if value is not None or name == "why"
+        }
 
 
 class CanaryKeeper:
@@ -106,7 +133,7 @@ class CanaryKeeper:
         self._trial: Trial | None = None
         self._test: SideBySide | None = None
         self._count: Callable[[sa.Connection], None] | None = None
-        self.state: dict[str, object] = {"version": settings.version, "state": "starting"}
+        self.state = CanaryState(version=settings.version, state="starting")
 
     async def run(self, seconds: float = LOOK_SECONDS) -> None:
         """Look again and again, until the trial of a version that is named is over."""
@@ -117,7 +144,7 @@ class CanaryKeeper:
             except StoreGoneError:
                 pass  # the writer says so
             except EquiRouterError as error:
-                _LOG.error("the canary %s is not tried: %s", self.state["version"], error)
+                _LOG.error("the canary %s is not tried: %s", self.state.version, error)
                 self._stop("failed", str(error))
                 return
             except Exception:
@@ -131,12 +158,11 @@ class CanaryKeeper:
         """
         name, champion = await asyncio.to_thread(self._name), self._decider.loaded
         if name is None:
-            self.state |= {"state": "waiting", "why": "no version has passed the gate"}
-            return False
+            return self._wait("no version has passed the gate")
         if champion.version is None or champion.version == name:
             return self._stop("current" if champion.version else "failed", _NO_VERSIONS)
         if self._loaded is None or self._loaded.version != name:
-            self.state = {"version": name, "state": "starting"}
+            self.state = CanaryState(version=name, state="starting")
             loaded = await self._decider.load(self._versions.path(name))
             self._loaded = replace(loaded, version=name)
         if self._loaded.id == champion.id:
@@ -172,11 +198,9 @@ class CanaryKeeper:
             await self._end(before, "withdrawn", f"{champion.version} became current meanwhile")
         usual = await self._store.database.read(usual_of, champion.id)
         if isinstance(usual, int):
-            self.state |= {
-                "state": "waiting",
-                "why": f"{usual} of 100 requests that {champion.version} decided, which tell what "
-                "is usual",
-            }
+            self._wait(
+                f"{usual} of 100 requests that {champion.version} decided, which tell what is usual"
+            )
             return
         values = {
             "pipeline": loaded.id,
@@ -208,7 +232,7 @@ class CanaryKeeper:
         assert self._test is not None  # noqa: S101  # see _resume
         evidence = self._test.evidence()
         self._metrics.canary(evidence)
-        self.state = trial_document(trial, evidence)
+        self.state = CanaryState.of(trial, evidence)
         verdict = self._test.verdict(self._settings.enough)
         if verdict is not None:
             await self._end(trial, "rolled back" if verdict.is_worse else "promoted", verdict.why)
@@ -224,11 +248,15 @@ class CanaryKeeper:
         ended = replace(trial, verdict=verdict, why=why, ended_at_us=now)
         await asyncio.to_thread(self._write, ended)
 
+    def _wait(self, why: str) -> bool:
+        self.state = replace(self.state, state="waiting", why=why)
+        return False
+
     def _stop(self, state: str, why: str) -> bool:
         self._trial = None
         self._planner.try_out(None)
         self._metrics.canary(None)
-        self.state |= {"state": state, "why": None if state == "current" else why}
+        self.state = replace(self.state, state=state, why=None if state == "current" else why)
         return True
 
     def _write(self, trial: Trial) -> None:

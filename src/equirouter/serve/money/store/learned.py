@@ -35,6 +35,11 @@ class Learned:
     mean: float | None = None
     predicted: float | None = None
 
+    @property
+    def cost_nusd(self) -> int:
+        """Of all its answers to learn."""
+        return self.explored_nusd + self.shadow_nusd
+
 
 @dataclass(frozen=True, slots=True)
 class Learning:
@@ -55,7 +60,7 @@ class Learning:
             "complete": self.complete,
             "models": [
                 {name: value for name, value in asdict(one).items() if not name.endswith("_nusd")}
-                | {"cost_usd": usd(one.explored_nusd + one.shadow_nusd)}
+                | {"cost_usd": usd(one.cost_nusd)}
                 for one in self.models
             ],
         }
