@@ -143,7 +143,7 @@ def _curve(
     rows = np.arange(len(scores))
     chosen = [_choose(scores, cost_usd, budget) for budget in budgets]
     shares = np.array([np.bincount(one, minlength=len(NAMES)) for one in chosen]) / len(rows)
-    dearer = [  # a rough stand-in for RCI: a cheaper model did as well
+    wasteful = [  # a rough stand-in for RCI: a cheaper model did as well
         ((performance >= performance[rows, one][:, None])
          & (cost_usd < cost_usd[rows, one][:, None])).any(axis=1).mean()
         for one in chosen
@@ -152,7 +152,7 @@ def _curve(
         "point": budgets.tolist(),
         "performance": [float(performance[rows, one].mean()) for one in chosen],
         "cost_usd": [float(cost_usd[rows, one].mean()) for one in chosen],
-        "rci": [float(value) for value in dearer],
+        "rci": [float(value) for value in wasteful],
         "call_share": {name: shares[:, k].tolist() for k, name in enumerate(NAMES)},
         "calls": None,
         "rounds": None,

@@ -18,7 +18,7 @@ from equirouter.progress import Progress
 def make_table(n: int = 120, seed: int = 0, incomplete: int = 4) -> Outcomes:
     """A table whose texts tell which of three models is enough: easy, medium or hard.
 
-    The dearer a model, the more it can do. The first queries lack one cost.
+    The more expensive a model, the more it can do. The first queries lack one cost.
     """
     rng = np.random.default_rng(seed)
     level = rng.integers(0, 3, n)

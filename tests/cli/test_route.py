@@ -35,7 +35,7 @@ def test_a_query_is_decided_in_json(pipeline: Path) -> None:
 
 
 def test_a_budget_bounds_the_predicted_cost(pipeline: Path) -> None:
-    # the models cost about 0.0001, 0.001 and 0.01 USD: half a cent rules out the dearest
+    # the models cost about 0.0001, 0.001 and 0.01 USD: half a cent rules out the most expensive
     ran = invoke("route", pipeline, "hard task1 query", "--predicted-cost", "0.005", "--json")
     document = json.loads(ran.out)
     assert document["predicted_costs_usd"]["large"] > 0.005
@@ -214,7 +214,7 @@ def test_a_performance_and_a_confidence_are_controls(pipeline: Path) -> None:
         for options in (["--performance", "0.3"], sure, ["--quality", "0.3"])
     )
     assert low["setting"] == high["setting"] == "lambda"
-    assert high["value"] < low["value"]  # less lambda is dearer
+    assert high["value"] < low["value"]  # less lambda is more expensive
     assert quality["value"] >= low["value"]  # 0.3 of the strongest's performance is less than 0.3
 
 
@@ -330,14 +330,16 @@ def test_a_spend_that_makes_no_sense_is_refused(
 
 
 def test_lambda_works_with_scores_that_only_rank(ranking_pipeline: Path) -> None:
-    dear, cheap = (
+    expensive, cheap = (
         json.loads(invoke("route", ranking_pipeline, "query", "--lambda", value, "--json").out)
         for value in ("0", "1e9")
     )
     assert cheap["model"] == "small"
-    best = max(dear["scores"].values())
-    assert dear["scores"][dear["model"]] == best
-    assert all(0 <= score <= 1 for score in dear["scores"].values())  # performance, not an order
+    best = max(expensive["scores"].values())
+    assert expensive["scores"][expensive["model"]] == best
+    assert all(
+        0 <= score <= 1 for score in expensive["scores"].values()
+    )  # performance, not an order
 
 
 def test_a_process_reads_stdin_and_writes_decisions(pipeline: Path) -> None:

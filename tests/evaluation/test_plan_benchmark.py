@@ -118,9 +118,9 @@ def test_anchors_that_compare_and_what_the_check_knows() -> None:
 
 def test_without_a_cheap_pair_no_anchor_compares() -> None:
     table = make_answered_table(300)
-    dear = replace(table, cost_usd=np.tile([0.3, 0.3, 1.0], (300, 1)))
+    expensive = replace(table, cost_usd=np.tile([0.3, 0.3, 1.0], (300, 1)))
     options = {"routers": ["factors"], "n_seeds": 1, "resamples": 0}
-    made = benchmark(dear, LexicalEncoder(dimension=64), policy="plan", **options)  # type: ignore[arg-type]
+    made = benchmark(expensive, LexicalEncoder(dimension=64), policy="plan", **options)  # type: ignore[arg-type]
     assert "agree" not in made.anchors
     assert made.checks == {}
     assert made.curves["factors"].calls == (1.0,) * 100

@@ -22,7 +22,7 @@ from tests.toys import make_table
 
 MODELS = ("small", "middle", "large")
 CANDIDATES = [f"openai/{name}" for name in MODELS]
-CHEAP, DEAR = Control(lambda_=1e9), Control(lambda_=0.0)
+CHEAP, EXPENSIVE = Control(lambda_=1e9), Control(lambda_=0.0)
 
 
 @dataclass
@@ -73,7 +73,7 @@ def test_what_an_encoder_lacks_is_said_when_the_plug_in_is_loaded(
 def test_the_decision_of_the_pipeline_is_left(pipeline: RoutingPipeline) -> None:
     decision = pipeline.decide("hard task3 query", lambda_=0.0)
     context = Context(list(CANDIDATES))
-    asyncio.run(EquiRouterPlugin(pipeline, control=DEAR).run(context))
+    asyncio.run(EquiRouterPlugin(pipeline, control=EXPENSIVE).run(context))
     assert context.candidate_models == [f"openai/{decision.model}"]
     signal = context.signals["equirouter"]
     assert signal["ranking"] == [decision.model, *decision.fallbacks]
@@ -86,7 +86,7 @@ def test_the_decision_of_the_pipeline_is_left(pipeline: RoutingPipeline) -> None
 def test_keep_leaves_the_next_best_too_in_litellms_order(pipeline: RoutingPipeline) -> None:
     ranking = pipeline.decide("hard task3 query", lambda_=0.0)
     best = {f"openai/{name}" for name in (ranking.model, ranking.fallbacks[0])}
-    plugin = EquiRouterPlugin(pipeline, control=DEAR, keep=2)
+    plugin = EquiRouterPlugin(pipeline, control=EXPENSIVE, keep=2)
     assert left(plugin, CANDIDATES) == [one for one in CANDIDATES if one in best]
 
 
@@ -108,8 +108,8 @@ def test_the_control_of_a_request_comes_before_that_of_the_plug_in(
 ) -> None:
     plugin = EquiRouterPlugin(pipeline, control=CHEAP)
     asked = {"equirouter": {"lambda": 0}}
-    dear = left(EquiRouterPlugin(pipeline, control=DEAR), CANDIDATES)
-    assert left(plugin, CANDIDATES, metadata=asked) == dear != left(plugin, CANDIDATES)
+    expensive = left(EquiRouterPlugin(pipeline, control=EXPENSIVE), CANDIDATES)
+    assert left(plugin, CANDIDATES, metadata=asked) == expensive != left(plugin, CANDIDATES)
     with pytest.raises(ConfigError, match=r"metadata.equirouter"):
         left(plugin, CANDIDATES, metadata={"equirouter": {"lamda": 0}})
 
@@ -166,7 +166,7 @@ def test_litellms_router_calls_the_model_that_was_decided_for(pipeline: RoutingP
         }
         for name in MODELS
     ]
-    plugin = EquiRouterPlugin(pipeline, control=DEAR)
+    plugin = EquiRouterPlugin(pipeline, control=EXPENSIVE)
     router = litellm.Router(model_list=deployments, plugins=[plugin])
     best = pipeline.decide("hard task3 query", lambda_=0.0).model
     cheap = pipeline.decide("hard task3 query", lambda_=1e9).model

@@ -31,7 +31,9 @@ def at_all(n_wasted: int) -> Measurement:
 )
 def test_the_verdict_is_of_the_paired_difference(less: int, cost: int, verdict: str) -> None:
     by_aim = {COLLAPSE: [at_all(less)], COST: [at_all(cost)]}
-    metrics = {aim: metrics_over_seeds(each, ("cheap", "dear")) for aim, each in by_aim.items()}
+    metrics = {
+        aim: metrics_over_seeds(each, ("cheap", "expensive")) for aim, each in by_aim.items()
+    }
     # the run's routers have an RCI of 0.5 at every quality
     found, text = _finding(by_aim, metrics, made(build_document()), "knn")
     assert found == verdict

@@ -83,14 +83,16 @@ def test_a_stream_of_any_length_is_decided_a_block_at_a_time(made: RoutingPipeli
     assert len(asked) < 1000
 
 
-def test_a_confidence_is_kept_and_buys_a_dearer_operating_point(tmp_path: Path) -> None:
+def test_a_confidence_is_kept_and_buys_a_more_expensive_operating_point(tmp_path: Path) -> None:
     plain = train(make_table(), HashingEncoder(), router="knn:k=5", quality=0.2)
     sure = train(make_table(), HashingEncoder(), router="knn:k=5", quality=0.2, confidence=0.99)
     loaded = RoutingPipeline.load(sure.save(tmp_path), encoder=HashingEncoder())
     assert (plain.confidence, loaded.confidence) == (None, 0.99)
     decision = loaded.decide(QUERIES[0], quality=0.6)
     assert decision.value == sure.calibration.operating_point(0.6, 0.99).value
-    assert decision.value < plain.decide(QUERIES[0], quality=0.6).value  # lambda: less is dearer
+    assert (
+        decision.value < plain.decide(QUERIES[0], quality=0.6).value
+    )  # lambda: less is more expensive
 
 
 def test_saving_what_was_loaded_gives_the_same_files(folder: Path, tmp_path: Path) -> None:
@@ -104,7 +106,7 @@ def test_what_it_did_when_it_was_made_is_kept(made: RoutingPipeline, folder: Pat
     assert baseline == made.baseline
     assert baseline.strongest == "large"
     assert set(baseline.strongest_share) == {"budget_usd", "lambda"}
-    # without a limit the dearest, best model is chosen most; a tiny budget never buys it
+    # without a limit the most expensive, best model is chosen most; a tiny budget never buys it
     assert baseline.expected_share("budget_usd", 1.0) == pytest.approx(
         max(baseline.strongest_share["budget_usd"].share)
     )

@@ -125,13 +125,13 @@ def test_only_who_may_be_checked_is(made: RoutingPipeline) -> None:
 
 
 def test_a_quality_means_the_plans_price_where_that_costs_less(bare: RoutingPipeline) -> None:
-    cheap, dear = (
+    cheap, expensive = (
         replace(bare, plans=measured("learned", "rule", relative_cost=cost)) for cost in (0.01, 2.0)
     )
     assert cheap.plan_lambda(Control(quality=0.9)) == 10.0  # of the two the cheaper
     assert decided(cheap, quality=0.9)[0].value == 10.0
-    assert dear.plan_lambda(Control(quality=0.9)) is None
-    assert decided(dear, quality=0.9) == [dear.decide(q, quality=0.9) for q in QUERIES]
+    assert expensive.plan_lambda(Control(quality=0.9)) is None
+    assert decided(expensive, quality=0.9) == [expensive.decide(q, quality=0.9) for q in QUERIES]
 
 
 def test_the_one_model_is_that_of_the_plans_price(made: RoutingPipeline) -> None:

@@ -12,7 +12,7 @@ Costs = Literal["even", "lognormal", "heavy", "few", "same"]
 def make_stream(
     costs: Costs, seed: int, n: int = 5000, k: int = 6
 ) -> tuple[FloatArray, FloatArray]:
-    """Scores in (0, 1) and predicted costs (n, k) of models of which the dearer are mostly better.
+    """Scores in (0, 1) and predicted costs (n, k); the more expensive models are mostly better.
 
     costs: how much a query's length moves its cost: by a fifth, by a lognormal factor (sigma 1), or
     by a Pareto factor of infinite variance; "few": scores on a grid of five values; "same": one

@@ -64,7 +64,7 @@ def test_a_budget_that_makes_no_sense_is_refused(budget: float) -> None:
 
 def test_an_unknown_rule_for_when_nothing_fits_is_refused() -> None:
     with pytest.raises(ConfigError, match="expected cheapest or refuse"):
-        BudgetPolicy(1.0, when_nothing_fits="dearest")  # type: ignore[arg-type]
+        BudgetPolicy(1.0, when_nothing_fits="strongest")  # type: ignore[arg-type]
 
 
 def test_shapes_and_numbers_are_checked() -> None:

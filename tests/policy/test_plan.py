@@ -140,7 +140,7 @@ def test_a_replay_pays_the_judges_of_what_it_asks() -> None:
     np.testing.assert_allclose(made.cost_usd[:, 0], expected)
 
 
-def test_signals_of_a_judge_that_is_too_dear_are_not_known() -> None:
+def test_signals_of_a_judge_that_is_too_expensive_are_not_known() -> None:
     signals = {
         "judge": np.array([[1.0, 0.5, 0.0]]),
         "judge.cost_usd": np.array([[0.05, 0.051, np.nan]]),

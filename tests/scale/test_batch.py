@@ -73,10 +73,10 @@ def test_each_query_is_decided_as_decide_does_bit_for_bit(asking: Asking, tmp_pa
 def test_the_control_is_kept_and_columns_can_be_left_out(asking: Asking, tmp_path: Path) -> None:
     write_parquet(tmp_path / "in.parquet", 9)
     write_lines(tmp_path / "in.jsonl", 9)
-    dear = replace(asking, control=Control(lambda_=0.0))
+    expensive = replace(asking, control=Control(lambda_=0.0))
     for name in ("in.parquet", "in.jsonl"):
-        ran(dear, tmp_path / name, tmp_path / f"{name}.out", keep=("id",))
-        wanted = [{k: v for k, v in row.items() if k != "query"} for row in expected(dear, 9)]
+        ran(expensive, tmp_path / name, tmp_path / f"{name}.out", keep=("id",))
+        wanted = [{k: v for k, v in row.items() if k != "query"} for row in expected(expensive, 9)]
         assert plain(decided(tmp_path / f"{name}.out")) == plain(wanted)
 
 

@@ -160,9 +160,9 @@ def test_a_call_is_charged_in_the_tier_in_which_it_was_served(
 
 def test_a_tier_that_no_price_is_known_of_costs_the_highest() -> None:
     assert cost_in_tier(Price(1.0, 2.0), Tokens(1000, 50), "priority") == 1_100_000
-    dear_prompts = replace(PRICE, service_tiers=(*TIERS, ServiceTier("odd", Price(9.0, 0.0))))
-    assert cost_in_tier(dear_prompts, Tokens(1000, 50), "unknown") == 9_000_000
-    assert cost_in_tier(dear_prompts, Tokens(10, 5000), "unknown") == 20_020_000
+    expensive_prompts = replace(PRICE, service_tiers=(*TIERS, ServiceTier("odd", Price(9.0, 0.0))))
+    assert cost_in_tier(expensive_prompts, Tokens(1000, 50), "unknown") == 9_000_000
+    assert cost_in_tier(expensive_prompts, Tokens(10, 5000), "unknown") == 20_020_000
 
 
 def test_the_providers_own_figure_is_charged_where_that_is_set() -> None:

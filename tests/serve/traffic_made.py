@@ -82,7 +82,7 @@ def _logged(rng: random.Random, number: int, start: float, is_late: bool) -> Log
 
 
 def _plan(rng: random.Random, tokens: Tokens, setting: str, value: float, is_late: bool) -> Plan:
-    """What a router would decide: of late, harder queries, which the dear models are better at."""
+    """What a router would decide: of late harder queries, at which expensive models are better."""
     step = rng.uniform(0.0, 0.16 if is_late else 0.085) if rng.random() < 0.7 else 0.0
     scores = {
         model: min(max(0.82 - (4 - i) * step + rng.gauss(0, 0.03), 0.05), 0.98)

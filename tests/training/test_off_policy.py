@@ -75,13 +75,16 @@ def test_a_log_with_little_overlap_promises_nothing(world: Outcomes) -> None:
 
 
 def test_intervals_of_a_comparison_hold_the_truth(world: Outcomes) -> None:
-    cheap, dear = fitted(world.take(np.arange(400)), 0.8), fitted(world.take(np.arange(400)), 0.99)
+    cheap, expensive = (
+        fitted(world.take(np.arange(400)), 0.8),
+        fitted(world.take(np.arange(400)), 0.99),
+    )
     rest = world.take(np.arange(400, 4000))
-    truth = compare(dear, cheap, rest)
+    truth = compare(expensive, cheap, rest)
     held = {"quality": 0, "cost": 0, "kept": 0}
     draws = 60
     for seed in range(draws):
-        found = compare(dear, cheap, make_log(rest, 0.3, seed=seed))
+        found = compare(expensive, cheap, make_log(rest, 0.3, seed=seed))
         assert 300 < found.n_effective < 1200
         for name in ("quality", "cost"):
             paired = getattr(found, name)

@@ -97,9 +97,9 @@ def test_a_judge_decides_only_where_its_price_is_worth_it() -> None:
     paid = np.append(COSTS, 0.0)[asked].sum(axis=2)  # -1, no call, is the last
     judges = np.where(calls > 1, calls * 0.001, 0.0)
     np.testing.assert_allclose(candidates.learned.cost_usd, paid + judges)
-    dear, _, _ = made(judged(0.6))
-    assert dear is not None  # where cost counts for nothing
-    assert dear.by(0.2) == "routing"
+    expensive, _, _ = made(judged(0.6))
+    assert expensive is not None  # where cost counts for nothing
+    assert expensive.by(0.2) == "routing"
     unpriced, _, notes = made(judged(None))
     assert unpriced is not None
     assert "does not say what judge cost (signal.judge.cost_usd)" in notes[-1]
@@ -120,8 +120,8 @@ def test_few_queries_allow_the_rule_alone() -> None:
 
 def test_without_a_cheap_pair_there_is_nothing_to_compare() -> None:
     labelled = world(500, 0)
-    dear = replace(labelled, cost_usd=np.tile([0.3, 0.3, 1.0], (500, 1)))
-    plans, candidates, notes = made(dear)
+    expensive = replace(labelled, cost_usd=np.tile([0.3, 0.3, 1.0], (500, 1)))
+    plans, candidates, notes = made(expensive)
     assert plans is None
     assert (candidates.rule, candidates.learned) == (None, None)
     assert notes == ("no two models cost 35% of the strongest together: one model per query",)

@@ -16,7 +16,7 @@ from equirouter.training.pool_changes import cost_factor, costs_now, repriced, w
 from tests.toys import HashingEncoder, make_table
 
 QUERIES = ("easy task1 query", "medium task2 query", "hard task3 query", "words never seen")
-CHEAP, MIDDLE, DEAR = Price(0.5, 1.0), Price(2.0, 8.0), Price(20.0, 60.0)
+CHEAP, MIDDLE, EXPENSIVE = Price(0.5, 1.0), Price(2.0, 8.0), Price(20.0, 60.0)
 
 
 def with_tokens() -> Outcomes:
@@ -25,7 +25,7 @@ def with_tokens() -> Outcomes:
     rng = np.random.default_rng(1)
     given = rng.integers(50, 400, (200, 1)) * np.ones(3)
     said = rng.integers(10, 200, (200, 3)).astype(np.float64)
-    prices = (CHEAP, MIDDLE, DEAR)
+    prices = (CHEAP, MIDDLE, EXPENSIVE)
     costs = [costs_usd(p, given[:, j], said[:, j]) for j, p in enumerate(prices)]
     return replace(table, cost_usd=np.stack(costs, axis=1), input_tokens=given, output_tokens=said)
 
@@ -45,14 +45,14 @@ def known(pipeline: RoutingPipeline) -> RoutingPipeline:
     """The same pipeline, its prices in the outcomes stated where they are not known."""
     if pipeline.prices[0].now is not None:
         return pipeline
-    names = zip(pipeline.models, (CHEAP, MIDDLE, DEAR), strict=True)
+    names = zip(pipeline.models, (CHEAP, MIDDLE, EXPENSIVE), strict=True)
     stated = dict(names)
     return repriced(pipeline, stated, was=stated)
 
 
 def test_the_prices_are_found_in_tokens_and_costs(tokens: RoutingPipeline) -> None:
     assert tokens.stage.cost_model.predicts == "tokens"
-    for price, true in zip(tokens.prices, (CHEAP, MIDDLE, DEAR), strict=True):
+    for price, true in zip(tokens.prices, (CHEAP, MIDDLE, EXPENSIVE), strict=True):
         assert price.now == price.trained
         assert price.now is not None
         assert price.now.input_usd_per_mtok == pytest.approx(true.input_usd_per_mtok, rel=1e-4)
@@ -114,7 +114,7 @@ def test_a_model_that_gets_cheap_is_chosen_more(made: RoutingPipeline) -> None:
 def test_input_and_output_change_apart_where_tokens_are_known(tokens: RoutingPipeline) -> None:
     embeddings = HashingEncoder().encode(QUERIES)
     amounts = tokens.stage.cost_model.amounts(embeddings)
-    after = repriced(tokens, {"large": Price(0.0, 60.0, tiers=(Tier(10**6, DEAR),))})
+    after = repriced(tokens, {"large": Price(0.0, 60.0, tiers=(Tier(10**6, EXPENSIVE),))})
     found = after.decide_many(QUERIES, lambda_=1.0)
     for row, decision in enumerate(found):
         expected = amounts[row, 5] * 60.0 / 1e6  # the answer's tokens alone
@@ -129,7 +129,7 @@ def test_input_and_output_change_apart_where_tokens_are_known(tokens: RoutingPip
     )
 
 
-def test_calls_of_unknown_tokens_become_dearer_as_the_others_of_the_model() -> None:
+def test_calls_of_unknown_tokens_become_more_expensive_as_the_others_of_the_model() -> None:
     table = with_tokens()
     given, said = np.array(table.input_tokens), np.array(table.output_tokens)
     given[::4, 2] = said[::4, 2] = np.nan
@@ -143,9 +143,9 @@ def test_calls_of_unknown_tokens_become_dearer_as_the_others_of_the_model() -> N
     assert record.tokens is not None
     unknown = np.isnan(record.tokens[0][:, 2])
     assert 0 < unknown.sum() < len(unknown)
-    after = repriced(made, {"large": Price(DEAR.input_usd_per_mtok, 0.0)})
+    after = repriced(made, {"large": Price(EXPENSIVE.input_usd_per_mtok, 0.0)})
     now, paid = costs_now(record, after.prices)[:, 2], record.cost_usd[:, 2]
-    expected = record.tokens[0][:, 2] * DEAR.input_usd_per_mtok / 1e6
+    expected = record.tokens[0][:, 2] * EXPENSIVE.input_usd_per_mtok / 1e6
     np.testing.assert_allclose(now[~unknown], expected[~unknown], rtol=1e-3)
     factor = now[~unknown].sum() / paid[~unknown].sum()
     np.testing.assert_allclose(now[unknown], factor * paid[unknown])
@@ -192,7 +192,7 @@ def test_saved_prices_stay(made: RoutingPipeline, tmp_path: Path) -> None:
     assert described["test_metrics"] == {}
     assert "prices changed: large" in described["data"]["notes"][-1]
     # and may change again, always against what was trained on
-    back = repriced(loaded, {"large": DEAR}).calibration
+    back = repriced(loaded, {"large": EXPENSIVE}).calibration
     assert back.points == pytest.approx(known(made).calibration.points, rel=1e-6)
     assert back.cost_usd == pytest.approx(known(made).calibration.cost_usd, rel=1e-6)
 

@@ -36,7 +36,7 @@ def test_a_little_noise_breaks_ties_like_a_coin_and_loses_nothing() -> None:
     np.testing.assert_array_equal(found.rci, found.call_share[:, :, 1])
 
 
-def test_a_budget_keeps_dear_models_out_whatever_the_noise() -> None:
+def test_a_budget_keeps_expensive_models_out_whatever_the_noise() -> None:
     found = noise_sweep(
         PERFORMANCE,
         COST_USD,

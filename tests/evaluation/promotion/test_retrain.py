@@ -162,8 +162,8 @@ def test_one_that_learned_lies_is_not_promoted() -> None:
 
 
 def test_changed_prices_are_changed_in_the_challenger(champion: RoutingPipeline) -> None:
-    dear, cheap = Price(10, 30), Price(1, 3)
-    cheaper = repriced(champion, {"large": cheap}, was={"large": dear})
+    expensive, cheap = Price(10, 30), Price(1, 3)
+    cheaper = repriced(champion, {"large": cheap}, was={"large": expensive})
     made = trained_like(cheaper, make_table(300))
     assert made.prices[2].now == cheap
     assert made.prices[2].factor() == pytest.approx(0.1)

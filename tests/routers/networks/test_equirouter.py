@@ -73,7 +73,7 @@ def test_the_literal_eq_8_sends_tied_queries_to_the_cheapest_and_tie_weight_0_do
     rng = np.random.default_rng(0)
     embeddings = rng.standard_normal((400, 4)).astype(np.float32)
     performance = np.ones((400, 2))
-    performance[::10, 0] = 0.0  # the dear model is right where the cheap one fails, 10 %
+    performance[::10, 0] = 0.0  # the expensive model is right where the cheap one fails, 10 %
     cost_usd = np.tile([1.0, 10.0], (400, 1))
     picked = {}
     for tie_weight in (0.0, 1.0):

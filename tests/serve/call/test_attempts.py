@@ -185,7 +185,7 @@ def test_a_call_that_takes_too_long_in_all_is_a_504_where_nobody_else_is() -> No
     asyncio.run(run())
 
 
-def test_a_dearer_fallback_needs_more_money() -> None:
+def test_a_more_expensive_fallback_needs_more_money() -> None:
     async def run() -> None:
         async with running() as here:
             here.admission.most = 250

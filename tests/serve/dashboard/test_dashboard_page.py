@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 TIMEOUT_MS = 20_000
 TRAFFIC = made_traffic(time.time(), hours=20, n=120)
-BUDGET, TOO_DEAR = next(
+BUDGET, TOO_EXPENSIVE = next(
     (one.record.request_id, removal.text)
     for one in TRAFFIC
     if one.record.plan is not None
@@ -317,7 +317,7 @@ def test_nothing_is_cut_off_or_squeezed(browser: "Browser", url: str, width: int
     page.locator("button.open").first.click()
     page.get_by_label("Request id").fill(BUDGET)
     page.keyboard.press("Enter")
-    page.get_by_text(TOO_DEAR).first.wait_for()
+    page.get_by_text(TOO_EXPENSIVE).first.wait_for()
     page.locator("tr.detail .stack").wait_for()
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     for part in page.locator(".stack").all():

@@ -165,7 +165,7 @@ def test_a_judge_that_is_cut_off_with_the_pair_does_not_make_it_late() -> None:
         {"upstream_model": "a-theirs"},  # of the same model as a; b is judged by it
     ],
 )
-def test_a_judge_that_is_dear_or_wrote_the_reply_is_not_asked(judge: dict[str, Any]) -> None:
+def test_a_judge_that_is_expensive_or_wrote_the_reply_is_not_asked(judge: dict[str, Any]) -> None:
     async def run() -> None:
         async with checked(judge=judge) as here:
             assert await ask(here, stream=True) == ("c", "a,b>c; disagree")

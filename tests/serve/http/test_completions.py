@@ -46,7 +46,7 @@ def test_what_a_name_stands_twice_for_is_sent_as_it_was_checked() -> None:
         models = {"a": {"upstream_model": None}}
         async with running(models=models) as here:
             sent = (
-                b'{ "model":"dear", "max_tokens":9, "max_tokens" :5,\n "x": 1.0, "model" : "a",'
+                b'{ "model":"large", "max_tokens":9, "max_tokens" :5,\n "x": 1.0, "model" : "a",'
                 b'"messages":[{"role":"user","content":"long", "content":"\\u00fc"}]}'
             )
             assert (await here.http.post("/v1/chat/completions", data=sent)).status == 200

@@ -230,7 +230,7 @@ def test_the_budget_is_held_by_what_a_call_can_cost_at_most(planned: Planned) ->
     assert plan.removed["large"].text.endswith("0.002 allowed")
     assert set(order(plan)) <= {"small", "middle"}
     assert (plan.setting, plan.value, plan.fits) == ("budget_usd", 0.002, True)
-    # with a limit on the answer the dearest fits as well
+    # with a limit on the answer the most expensive fits as well
     short = planned.plan("hard task1 query", RequestControl(budget_usd=0.02), max_tokens=100)
     assert short.removed == {}
 
@@ -406,7 +406,7 @@ def sessions(folder: Path, **settings: Any) -> Planned:
 
 
 def test_a_conversation_stays_where_a_switch_would_lose_the_cache(folder: Path) -> None:
-    """At lambda 50 a hard query is worth the dear model; 10,000 tokens later it is not."""
+    """At lambda 50 a hard query is worth the expensive model; 10,000 tokens later it is not."""
     control = RequestControl(lambda_=50.0)
 
     def talk(words: int) -> list[dict[str, Any]]:
@@ -469,7 +469,7 @@ def test_collapse_is_watched_where_all_models_could_be_chosen(
     folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     planned = Planned(folder, collapse={"minimum": 20, "false_alarm_every": 1000})
-    # lambda 30 buys the dear model for what is hard, a third of what calibration saw
+    # lambda 30 buys the expensive model for what is hard, a third of what calibration saw
     control = RequestControl(lambda_=30.0)
     expected = planned.loaded.expected_share("lambda", 30.0)
     plan = planned.plan("hard task3 query", control)

@@ -83,7 +83,7 @@ def test_the_estimate_is_hardly_ever_below_what_tokenizers_count(script: str) ->
 
 
 @pytest.mark.parametrize("script", sorted(SCRIPTS))
-def test_the_estimate_is_not_far_above_the_dearest_tokenizer(script: str) -> None:
+def test_the_estimate_is_not_far_above_the_most_expensive_tokenizer(script: str) -> None:
     assert text_tokens(SCRIPTS[script]) <= 1.8 * max(COUNTED[script])
 
 

@@ -104,19 +104,19 @@ def test_the_history_ends_with_the_last_answer() -> None:
     assert list(history(FIRST)) == []
 
 
-CHEAP, DEAR = Price(0.5, 1.5, 0.05), Price(10.0, 30.0, 1.0)
+CHEAP, EXPENSIVE = Price(0.5, 1.5, 0.05), Price(10.0, 30.0, 1.0)
 
 
 def test_what_a_switch_costs_by_hand() -> None:
     # 20,000 tokens anew at 10 USD per million, not from a cache at 0.05: 20,000 * 9.95e-6
-    assert switch_cost_usd(20_000, CHEAP, DEAR) == pytest.approx(0.199)
+    assert switch_cost_usd(20_000, CHEAP, EXPENSIVE) == pytest.approx(0.199)
     # 0.5 anew is less than 1.0 from the cache
-    assert switch_cost_usd(20_000, DEAR, CHEAP) == 0.0
+    assert switch_cost_usd(20_000, EXPENSIVE, CHEAP) == 0.0
     # without a cached price the history costs the old model 3 all the same: 20,000 * 7e-6
-    assert switch_cost_usd(20_000, Price(3.0, 9.0), DEAR) == pytest.approx(0.14)
+    assert switch_cost_usd(20_000, Price(3.0, 9.0), EXPENSIVE) == pytest.approx(0.14)
     tiered = Price(1.0, 1.0, tiers=(Tier(10_000, Price(4.0, 4.0)),))
     assert switch_cost_usd(20_000, CHEAP, tiered) == pytest.approx(20_000 * 3.95e-6)
-    assert switch_cost_usd(0, CHEAP, DEAR) == 0.0
+    assert switch_cost_usd(0, CHEAP, EXPENSIVE) == 0.0
 
 
 def decision(setting: str = "lambda", value: float = 10.0, **numbers: tuple[float, float]) -> Any:
@@ -161,7 +161,7 @@ def test_the_other_rules() -> None:
     st.floats(0, 1),
     st.floats(0, 1),
 )
-def test_a_dearer_switch_is_never_made_where_a_cheaper_one_is_not(
+def test_a_more_expensive_switch_is_never_made_where_a_cheaper_one_is_not(
     a: float, b: float, cost_a: float, cost_b: float, lambda_: float, usd: float, more: float
 ) -> None:
     made = decision(value=lambda_, best=(a, cost_a), last=(b, cost_b))

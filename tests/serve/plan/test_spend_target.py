@@ -16,7 +16,7 @@ from tests.serve.pipelines import save_pipeline
 from tests.serve.planners import AUTO, Planned, order, settings_of
 
 SPEND_USD = 0.002
-"""Between the cheapest model of the toy pool, 0.0001 USD a call, and the dearest, 0.01."""
+"""Between the cheapest model of the toy pool, 0.0001 USD a call, and the most expensive, 0.01."""
 
 REAL = 1.7
 """What calls cost here, as a multiple of what is predicted."""

@@ -424,7 +424,8 @@ def test_what_cascades_do_is_said_at_the_start_and_by_the_check(
     folder = save_pipeline(tmp_path / "pipeline")
     on = settings_of(folder, store=store, cascade={"enabled": True})
     said = check_settings(on).cascade
-    assert said is not None and "the pipeline has no plans" in said
+    assert said is not None
+    assert "the pipeline has no plans" in said
     assert said in [entry.getMessage() for entry in caplog.records]
     assert check_settings(settings_of(folder, store=store)).cascade is None
     with pytest.raises(ValueError, match=r"cascade\.enabled needs a pipeline"):

@@ -71,7 +71,7 @@ def test_a_log_that_explored_tells_which_pipeline_is_better(tmp_path: Path) -> N
     chosen = [world.models.index(str(made.decide(text).model)) for text in world.texts]
     truth = world.performance[:, 2].mean() - world.performance[row, chosen].mean()
     assert found.performance.low < truth < found.performance.high
-    assert found.performance.low > 0 > -found.cost_usd.low  # better, and dearer
+    assert found.performance.low > 0 > -found.cost_usd.low  # better, and more expensive
 
 
 def _loaded(folder: Path) -> RoutingPipeline:
