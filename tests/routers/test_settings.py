@@ -15,6 +15,7 @@ from equirouter.routers.networks.mlp import MLPRouter
 from equirouter.routers.settings import Setting, settings_of
 
 COUNT, MAYBE_COUNT = "a whole number, at least 1", "a whole number, at least 1, or null"
+ITERATIONS = "a whole number, at least 1 and at most 100000"
 POSITIVE, AT_LEAST_0 = "a number, above 0", "a number, at least 0"
 SHARE = "a number, at least 0 and below 1"
 TRUNK = "a list that is not empty, each item a whole number, at least 1"
@@ -36,13 +37,18 @@ REFUSED = [
     ("svm:original:c=0", "svm: c is 0", POSITIVE),
     ("svm:loss=hinge", "svm: loss is 'hinge'", "squared or absolute"),
     ("svm:epsilon=-0.1", "svm: epsilon is -0.1", AT_LEAST_0),
-    ("avengerspro:n_init=two", "avengerspro: n_init is 'two'", f"{COUNT}, or auto"),
+    ("avengerspro:n_init=two", "avengerspro: n_init is 'two'", f"{ITERATIONS}, or auto"),
+    ("avengerspro:n_init=100001", "avengerspro: n_init is 100001", f"{ITERATIONS}, or auto"),
+    ("avengerspro:max_iter=100001", "avengerspro: max_iter is 100001", ITERATIONS),
+    ("svm:max_iter=100001", "svm: max_iter is 100001", ITERATIONS),
     ("avengerspro:sharpness=-1", "avengerspro: sharpness is -1", AT_LEAST_0),
     ("mlp:hidden=abc", "mlp: hidden is 'abc'", COUNT),
-    ("mlp:epochs=1e9", "mlp: epochs is 1000000000.0", COUNT),
+    ("mlp:epochs=1e9", "mlp: epochs is 1000000000.0", ITERATIONS),
+    ("mlp:epochs=1000000000", "mlp: epochs is 1000000000", ITERATIONS),
+    ("equirouter:epochs=100001", "equirouter: epochs is 100001", ITERATIONS),
     (
-        "svm:max_iter=99999999999999999999",
-        "svm: max_iter is 99999999999999999999",
+        "knn:k=99999999999999999999",
+        "knn: k is 99999999999999999999",
         "a whole number of at most 2147483647",
     ),
     (

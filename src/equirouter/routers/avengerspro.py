@@ -13,6 +13,7 @@ from equirouter.routers.base import CheckedRouter, ScoresAre, Training
 from equirouter.routers.neighbours import kmeans
 from equirouter.routers.networks.forward import product
 from equirouter.routers.new_model import Labelled, LinearEstimate, fit_estimate
+from equirouter.routers.settings import Iterations
 
 
 @dataclass(kw_only=True, eq=False)
@@ -58,10 +59,10 @@ class AvengersProRouter(CheckedRouter):
     """Worth of a model in a cluster: its mean performance, or its reciprocal_rank by that, 1 for
     the best, 1/2 for the next, ties to the lower mean cost."""
 
-    n_init: PositiveInt | Literal["auto"] = "auto"
+    n_init: Iterations | Literal["auto"] = "auto"
     """Runs of KMeans, as scikit-learn has them."""
 
-    max_iter: PositiveInt = 1000
+    max_iter: Iterations = 1000
     """Iterations of KMeans, at most."""
 
     algorithm: Literal["lloyd", "elkan"] = "elkan"

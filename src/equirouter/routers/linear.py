@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Literal, Self
 
 import numpy as np
-from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import NonNegativeFloat, PositiveFloat
 
 from equirouter.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from equirouter.errors import FitError
@@ -18,6 +18,7 @@ from equirouter.extras import require
 from equirouter.onnxgraph import OnnxGraph
 from equirouter.routers.base import CheckedRouter, ScoresAre, Training, Validation
 from equirouter.routers.new_model import Labelled, LinearEstimate, fit_estimate
+from equirouter.routers.settings import Iterations
 
 ALPHAS = (0.1, 1.0, 10.0, 100.0)
 """Choices of `alpha=None`: embeddings have length 1, so this is from a little to a lot."""
@@ -180,7 +181,7 @@ class SVMRouter(AffineRouter):
     c: PositiveFloat = 0.01
     """Weight of the errors against the L2 penalty of 1."""
 
-    max_iter: PositiveInt = 10_000
+    max_iter: Iterations = 10_000
     """Iterations of the solver, at most."""
 
     @property

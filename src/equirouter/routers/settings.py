@@ -12,15 +12,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from itertools import pairwise
-from typing import Any, cast, get_type_hints
+from typing import Annotated, Any, TypeAlias, cast, get_type_hints
 
-from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, PydanticUserError, TypeAdapter, ValidationError
 
 from equirouter.errors import ConfigError
 from equirouter.registry import ROUTERS
 
 LARGEST = 2**31 - 1
 """Of a whole number: what the libraries that fit can count in."""
+
+Iterations: TypeAlias = Annotated[int, Field(ge=1, le=100_000)]
+"""A setting that counts how often a fit goes over its data; more is a slip of the keyboard, and
+would not end."""
 
 STRICT = ConfigDict(strict=True, allow_inf_nan=False)
 BOUNDS = {

@@ -18,6 +18,7 @@ from equirouter.routers.networks.forward import LAYER_NORM_EPSILON, gelu, layer_
 from equirouter.routers.networks.pool_head import FirstStage, Head, distilled
 from equirouter.routers.networks.template import NetworkRouter, Task
 from equirouter.routers.new_model import Labelled, LinearEstimate, fit_estimate
+from equirouter.routers.settings import Iterations
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -112,7 +113,7 @@ class EquiRouter(NetworkRouter):
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
     """Share of the hidden units that a training step leaves out."""
 
-    epochs: PositiveInt = 60
+    epochs: Iterations = 60
 
     batch_size: PositiveInt = 128
 

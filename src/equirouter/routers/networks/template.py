@@ -14,6 +14,7 @@ from equirouter.errors import FitError
 from equirouter.extras import require
 from equirouter.registry import ROUTERS
 from equirouter.routers.base import CheckedRouter, Training, Validation
+from equirouter.routers.settings import Iterations
 
 if TYPE_CHECKING:
     from torch import nn
@@ -63,7 +64,7 @@ class NetworkRouter(CheckedRouter):
 
     fitted_with: ClassVar[tuple[str, ...]] = ("torch",)
 
-    epochs: PositiveInt = 30
+    epochs: Iterations = 30
     """Passes over the training part, at most."""
 
     batch_size: PositiveInt = 2048
