@@ -3,6 +3,12 @@
     base.py    Metric, and the means that every metric is computed from
     curves.py  functions on performance-cost curves that several of them use
 
+    nauc.py, common_nauc.py, orbit_nauc.py                 the height of the curve
+    peak.py, peak_quality.py, peak_cost.py                 its peak
+    cost_at_quality.py, qnc.py                             the cost of a quality
+    rci.py, mean_rci.py, rci_at_quality.py, orbit_rci.py   routing collapse
+    call_share.py, strongest_share.py                      which models are called
+
 `RouterMetrics` lists them: a field is the name in results.json, and the metric that computes it.
 """
 
