@@ -164,27 +164,25 @@ class Walk:
         if certainty is not None:
             confidence = certainty.of(seen.estimates, chosen).tolist()
         n_ranked = np.count_nonzero(ranked != NOTHING_FITS, axis=1).tolist()
-        names = self._names[ranked].tolist()
-        models = [row[0] for row in names]
+        names = self._names[ranked].T.tolist()  # by place in the order
+        models = names[0]
         scores = seen.scores_for(point.rule.needs)
         far = seen.far.tolist()
-        return list(
-            map(
-                Decision,
-                models,
-                _unless_refused(models, paid.tolist()),
-                repeat(point.setting),
-                repeat(point.value),
-                fits.tolist(),
-                [tuple(row[1:n]) for row, n in zip(names, n_ranked, strict=True)],
-                map(ByModel, repeat(self._column), repeat(scores), range(len(ranked))),
-                map(ByModel, repeat(self._column), repeat(seen.costs), range(len(ranked))),
-                _unless_refused(models, confidence),
-                far,
-                [limit.removed for limit in limits],
-                self._plans(seen, point, limits, far),
-            )
+        fields = zip(
+            models,
+            _unless_refused(models, paid.tolist()),
+            repeat(point.setting),
+            repeat(point.value),
+            fits.tolist(),
+            [row[1:n] for row, n in zip(zip(*names, strict=True), n_ranked, strict=True)],
+            map(ByModel, repeat(self._column), repeat(scores), range(len(ranked))),
+            map(ByModel, repeat(self._column), repeat(seen.costs), range(len(ranked))),
+            _unless_refused(models, confidence),
+            far,
+            [limit.removed for limit in limits],
+            self._plans(seen, point, limits, far),
         )
+        return list(map(Decision._make, fields))
 
     def _decision(self, seen: Seen, point: Point, rule: Policy, limit: Limits) -> Decision:
         """That of _decisions for one query alone, in lists: arrays of a few numbers are slow."""
