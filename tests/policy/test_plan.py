@@ -85,6 +85,8 @@ def test_where_one_has_not_replied_the_other_stands_against_one_more() -> None:
     seen = state(0, 1, a="18")
     assert PlanPolicy(by_hand(), 0.2).then(seen) == AskColumn(2)  # 0.9 - 0.2 against 0.6
     assert PlanPolicy(by_hand(), 0.4).then(seen) == Stop(0, 0.6)  # 0.5 against 0.6
+    twice = replace(seen, costs=2 * COSTS)
+    assert PlanPolicy(by_hand(), 0.2).then(twice) == Stop(0, 0.6)  # 0.9 - 0.2 * 2 against 0.6
     assert PlanPolicy(by_hand(), 9.0).then(state(0, 1)) == AskColumn(2)
     with pytest.raises(ConfigError, match="no model has replied"):
         PlanPolicy(by_hand()).then(state(0, 1, 2))
