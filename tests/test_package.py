@@ -112,6 +112,14 @@ def test_the_wheel_has_every_file_of_the_package_and_no_other(built: Path) -> No
     assert extras <= provided
 
 
+def test_every_python_that_the_package_is_for_is_tested() -> None:
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))["project"]
+    named = re.findall(r":: Python :: (3\.\d+)$", "\n".join(project["classifiers"]), re.MULTILINE)
+    workflow = (REPOSITORY / ".github" / "workflows" / "test.yml").read_text("utf-8")
+    (matrix,) = re.findall(r"^\s*python: \[(.+)\]$", workflow, re.MULTILINE)
+    assert re.findall(r'"([^"]+)"', matrix) == named
+
+
 def test_the_sdist_builds_the_wheel_and_has_what_tests_it(built: Path, tmp_path: Path) -> None:
     with tarfile.open(next(built.glob("*.tar.gz"))) as sdist:
         sdist.extractall(tmp_path, filter="data")

@@ -207,6 +207,44 @@ def compose() -> dict[str, Any]:
     return document
 
 
+OURS = re.compile(r"(registry\.example/)?equirouter-\w+:")
+"""Images that are built from this repository have no digest before they are built."""
+GITHUB = DEPLOY.parent / ".github"
+
+
+def images_of_others() -> Iterator[str]:
+    """Every image that the Dockerfile, the manifests and the workflows name, but ours."""
+    dockerfile = (DEPLOY / "Dockerfile").read_text("utf-8")
+    sources = re.findall(r"^FROM (\S+)(?: AS (\S+))?$", dockerfile, re.MULTILINE)
+    stages = {stage for _, stage in sources}
+    yield from (image for image, _ in sources if image not in stages)
+    for file in (*DEPLOY.rglob("*.yaml"), *(GITHUB / "workflows").glob("*.yml")):
+        named = re.findall(r"^\s*(?:- )?image: (\S+)", file.read_text("utf-8"), re.MULTILINE)
+        yield from (image for image in named if "{{" not in image and not OURS.match(image))
+
+
+def test_images_of_others_are_pinned_by_version_and_digest() -> None:
+    images = list(images_of_others())
+    assert len(images) >= 4
+    for image in images:
+        assert re.fullmatch(r"[\w./-]+:[\w.-]*\d\.\d[\w.-]*@sha256:[0-9a-f]{64}", image), image
+
+
+def test_actions_are_pinned_by_commit_and_say_their_version() -> None:
+    text = "".join(file.read_text("utf-8") for file in (GITHUB / "workflows").glob("*.yml"))
+    used = re.findall(r"^\s*(?:- )?uses: (.+)$", text, re.MULTILINE)
+    assert len(used) >= 8
+    for action in used:
+        assert re.fullmatch(r"[\w./-]+@[0-9a-f]{40}  # v\d+\.\d+\.\d+", action), action
+
+
+def test_newer_images_and_actions_are_proposed() -> None:
+    """Every pinned kind has an entry that names its folder, so that pins do not go stale."""
+    entries = yaml.safe_load((GITHUB / "dependabot.yml").read_text("utf-8"))["updates"]
+    kept = {(entry["package-ecosystem"], entry["directory"]) for entry in entries}
+    assert kept == {("github-actions", "/"), ("docker", "/deploy"), ("docker-compose", "/deploy")}
+
+
 def test_the_image_has_no_root_and_no_torch() -> None:
     lines = (DEPLOY / "Dockerfile").read_text("utf-8").splitlines()
     assert [line for line in lines if line.startswith("USER ")][-1] == "USER 10001:10001"
