@@ -8,6 +8,7 @@ import io
 import json
 import re
 import sys
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import redirect_stdout
 from typing import Any, Literal, get_args, get_origin
@@ -44,6 +45,12 @@ What `bench` and `train` write: [files](files.md).
 """
 
 
+SHARED = """\
+## Options that mean the same everywhere
+
+The commands that have them name them below their help.
+"""
+
 _EVERYWHERE = re.compile(
     r"^  (?:--json  +One JSON document on stdout, progress on stderr\."
     r"|--quiet  +No progress and no remarks, only the result\."
@@ -51,16 +58,51 @@ _EVERYWHERE = re.compile(
     re.MULTILINE,
 )
 """Options that the introduction names for every command."""
-_EMPTY = re.compile(r"^(?:Options|Output):\n(?=\n|\Z)\n?", re.MULTILINE)
+_OPTION = re.compile(
+    r"^  (?P<name>-\S.*?)(?: {2,}|\n +)(?P<text>\S.*\n(?: {3,}\S.*\n)*)"
+    r"|^  (?P<argument>[A-Z]+) <\w+> +(?P<long>\S.*\n(?: {3,}\S.*\n){2,})",
+    re.MULTILINE,
+)
+"""An option, or an argument of three lines or more, in a help text."""
+_EMPTY = re.compile(r"^[A-Z][\w ]+:\n(?=\n|\Z)\n?", re.MULTILINE)
+_MEMBERS = re.compile(r"^Commands:\n(?:  .*\n)+", re.MULTILINE)
 
 
 def reference() -> str:
     """The text of docs/cli.md: an introduction, then the help of every command."""
-    parts = [INTRODUCTION]
-    for command in _commands(app):
+    helps = {command: f"{_help(command)}\n" for command in _commands(app)}
+    meanings: dict[str, list[str]] = defaultdict(list)
+    for text in helps.values():
+        for found in _OPTION.finditer(text):
+            name, meaning, _ = _option(found)
+            meanings[name].append(meaning)
+    shared = {name: said[0] for name, said in meanings.items() if len(said) > len(set(said)) == 1}
+    parts = [INTRODUCTION, SHARED]
+    parts += [f"- `{name}`: {meaning}" for name, meaning in shared.items()]
+    for command, text in helps.items():
+        own = _OPTION.sub(lambda found: "" if _option(found)[0] in shared else found[0], text)
         title = " ".join(["equirouter", *command])
-        parts.append(f"## `{title}`\n\n```text\n{_help(command)}\n```\n")
-    return "\n".join(parts)
+        parts.append(f"\n## `{title}`\n\n```text\n{_EMPTY.sub('', own).strip()}\n```")
+        options = map(_option, _OPTION.finditer(text))
+        named = [f"`{_plain(name)}`{end}" for name, _, end in options if name in shared]
+        if named:
+            parts.append(f"\n[Also](#options-that-mean-the-same-everywhere) {', '.join(named)}.")
+    return "\n".join(parts) + "\n"
+
+
+def _option(found: re.Match[str]) -> tuple[str, str, str]:
+    """Its name, what is said of it, and for an argument, apart from that, its default."""
+    text = re.sub(r"(?<=\w)-\n\s+", "-", found["text"] or found["long"])  # help breaks after -
+    text = " ".join(text.split())
+    if found["name"]:
+        return found["name"], text, ""
+    said, _, end = text.partition(" [")
+    return found["argument"], said, f" (default: `{end[9:-1]}`)" if end[:9] == "default: " else ""
+
+
+def _plain(name: str) -> str:
+    """An option without its value."""
+    return re.sub(r"(?<!,) .*", "", name)
 
 
 def _commands(group: typer.Typer, prefix: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
@@ -83,7 +125,9 @@ def _help(command: tuple[str, ...]) -> str:
             standalone_mode=False,
             terminal_width=WIDTH,
         )
-    own = _EVERYWHERE.sub("", f"{shown.getvalue().strip()}\n") if command else shown.getvalue()
+    own = shown.getvalue()
+    if command:  # what a group has follows it on the page
+        own = _MEMBERS.sub("", _EVERYWHERE.sub("", f"{own.strip()}\n"))
     return _EMPTY.sub("", own).strip()
 
 
