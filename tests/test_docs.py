@@ -156,6 +156,15 @@ def test_pages_are_short() -> None:
     assert sum(counted.values()) <= MOST_WORDS["with the generated"]
 
 
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_rows_of_a_table_have_a_cell_for_every_column(page: Path) -> None:
+    for block in re.split(r"\n\s*\n", FENCE.sub("", page.read_text("utf-8"))):
+        lines = [line for line in block.splitlines() if not line.startswith("<!--")]
+        if len(lines) > 1 and re.fullmatch(r"\|[-:| ]+\|", lines[1]):
+            cells = [len(re.findall(r"(?<!\\)\|", line)) for line in lines]
+            assert set(cells) == {cells[0]}, lines[0]
+
+
 def sentences(text: str) -> list[str]:
     """Of paragraphs and items of lists: no code, no tables, no formulas."""
     prose = re.sub(r"^(\||#|    |<!--|:::).*$", "", FENCE.sub("", text), flags=re.MULTILINE)
