@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from equirouter.arrays import FloatArray, RealArray
+from equirouter.arrays import FloatArray, IntArray, RealArray
 
 PENALTIES = np.logspace(-1, 4, 16)
 """Features have a length of about 1: from hardly any shrinkage to learning next to nothing."""
@@ -17,6 +17,7 @@ PENALTIES = np.logspace(-1, 4, 16)
 SMALLEST = 1e-9  # of the largest eigenvalue: below it a direction is rounding
 MOST_PASSES = 50
 SETTLED = 1e-4  # mean change of an estimate between two passes, as a share of the targets' spread
+BLOCK = 4096  # rows
 LEAST_LEFT = 1e-9  # of a query's weight, so that a value without it can be told
 
 
@@ -91,33 +92,41 @@ def fit_lines(of: Spectrum, targets: FloatArray) -> Lines:
     known = np.isfinite(targets)
     estimate = np.broadcast_to(np.nanmean(targets, axis=0), targets.shape)
     size = np.nanstd(targets, axis=0) + np.finfo(float).tiny
+    squared = of.axes**2
+    keeps = of.values[:, None] / (of.values[:, None] + PENALTIES)  # (m, P)
+    left = np.maximum(1.0 - squared @ keeps - 1.0 / len(targets), LEAST_LEFT)  # (n, P)
     for _ in range(1 if known.all() else MOST_PASSES):
         filled = np.where(known, targets, estimate)
         level = filled.mean(axis=0)
         centred = filled - level
         moments = of.axes.T @ centred  # (m, A)
-        shrunk, held_out = _least_missed(of, centred, moments, known)
+        tried = moments[:, :, None] * keeps[:, None]  # (m, A, P)
+        keep = keeps[:, _least_missed(of, centred, tried, known, left)]
+        shrunk = moments * keep
         before, estimate = estimate, level + of.axes @ shrunk
         if (np.abs(estimate - before) / size).mean() < SETTLED:
             break
     coef = (of.back @ shrunk).T
-    return Lines(coef, level - coef @ of.centre, level + held_out)
+    held_out = level + _without(of, centred, moments, keep, squared)
+    return Lines(coef, level - coef @ of.centre, held_out)
 
 
 def _least_missed(
-    of: Spectrum, centred: FloatArray, moments: FloatArray, known: FloatArray
-) -> tuple[FloatArray, FloatArray]:
-    """Shrunk moments (m, A) and leave-one-out values (n, A), less the level."""
-    squared = of.axes**2
-    losses = []
-    for penalty in PENALTIES:
-        keep = of.values / (of.values + penalty)
-        weight = squared @ keep + 1.0 / len(centred)
-        missed = centred - of.axes @ (moments * keep[:, None])
-        missed /= np.maximum(1.0 - weight, LEAST_LEFT)[:, None]
-        losses.append(np.where(known, missed**2, 0.0).sum(axis=0))
-    keep = of.values[:, None] / (of.values[:, None] + PENALTIES[np.argmin(losses, axis=0)])
-    return moments * keep, _without(of, centred, moments, keep, squared)
+    of: Spectrum, centred: FloatArray, shrunk: FloatArray, known: FloatArray, left: FloatArray
+) -> IntArray:
+    """The penalty (A,) with the smallest leave-one-out error, as a place in PENALTIES.
+
+    centred, known (n, A). shrunk (m, A, P): moments under each penalty. left (n, P): of the weight
+    of each row.
+    """
+    m, *shape = shrunk.shape
+    losses = np.zeros(shape)
+    for start in range(0, len(centred), BLOCK):  # all penalties at once, at little memory
+        rows = slice(start, start + BLOCK)
+        told = (of.axes[rows] @ shrunk.reshape(m, -1)).reshape(-1, *shape)
+        missed = (centred[rows, :, None] - told) / left[rows, None]
+        losses += np.where(known[rows, :, None], missed**2, 0.0).sum(axis=0)
+    return np.asarray(losses.argmin(axis=1))
 
 
 def fit_factors(of: Spectrum, targets: FloatArray, most: int) -> Factors:
