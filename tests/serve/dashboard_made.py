@@ -96,6 +96,7 @@ LEARNED = Learning(
 )
 DRIFT = (
     Alarm("long answers", "gpt-5", True, 0.38, 0.15, 212, 1.0),
+    Alarm("errors", "gpt-5", True, 0.25, 0.02, 55, 1.0),
     Alarm("far queries", "", False, 0.04, 0.01, 500, 0.31),
     Alarm("slow", "gpt-5", False, 0.09, 0.15, 500, 0.0),
 )

@@ -164,7 +164,10 @@ def test_the_loop_shows_versions_a_canary_what_was_learned_and_drift(
     assert "Explored: 2.0 % of requests, $0.398 of $5.00 today" in text["learning"]
     assert "12 queries scored by graders, 9 of them for every model" in text["learning"]
     assert "21 0.81 0.86" in " ".join(text["learning"].split())
-    assert "7 alarms watched, 1 on." in text["drift"]
+    assert "8 alarms watched, 2 on." in text["drift"]
+    failing = "calls without an answer: 25 % over the last 55, 2.0 % expected"
+    assert f"errors, gpt-5 alarm {failing}" in " ".join(text["drift"].split())
+    assert f"Drift: errors, gpt-5, {failing}." in banner
     assert "far queries" in text["drift"]
     assert "slow" not in text["drift"]  # it is not near an alarm
     assert "Drift: long answers, gpt-5, as long as one in ten was: 38 % over the last" in banner

@@ -51,7 +51,7 @@ KINDS: dict[AlarmKind, str] = {
     "long answers": "as long as one in ten was",
     "short answers": "as short as one in ten was",
     "slow": "as late as one in ten was",
-    "errors": "of the calls without an answer",
+    "errors": "calls without an answer",
     "expensive": "as much above the predicted cost as one in ten was",
     "price": "reported at another cost than is charged",
 }
