@@ -1,14 +1,18 @@
-"""What the same quality costs without the loop: from the years that study_loop.py saved.
+"""What the same quality costs with and without the loop: from the years that study_loop.py saved.
 
     python benchmarks/study_loop.py ZEROEVAL.parquet ROUTERBENCH.parquet --seed 20 --save FOLDER
     nice -n 15 python benchmarks/study_loop_cost.py ZEROEVAL.parquet ROUTERBENCH.parquet FOLDER
 
-What an arm served is moved along its whole operating range, 1,000 prices of quality and always the
-strongest model, on the same requests with the outcomes and prices of their month. The cheapest
-point that keeps what the loop kept is read off afterwards, as no operator could, so these arms look
-better than they are: `never`, which is told the new price, and `ungated`. One price of quality
-holds for all months of a quarter. Intervals: 1,000 bootstrap draws of the distinct queries, in each
-of which all is read off anew.
+Three readings of `loop` against `never`, and of `ungated` where it was saved. `served`: both as
+they ran. A quality: both at the cheapest point that keeps it, found afterwards on the requests it
+is read on, as no operator could: what an arm served is moved along its whole operating range, 1,000
+prices of quality and always the strongest model. `one moved`: the other arm alone is moved, to what
+the loop kept as it ran; that is unequal, to the loop's disadvantage. The loop pays for its shadows
+in all three; `never` is told the new price. One price of quality holds for all months of a quarter,
+whichever version served.
+
+Intervals: 1,000 bootstrap draws of the distinct queries of both tables, the same for all arms and
+seeds, in each of which all is read off anew; of all seeds together, of the seeds as well.
 """
 
 import argparse
@@ -35,7 +39,9 @@ QUARTERS = {
     "11 to 13": range(10, 13),
     "all": range(13),
 }
-ARMS = ("never", "ungated")
+OTHERS = ("never", "ungated")
+KEPT = (0.9, 0.95, 0.97)
+"""Qualities at which arms are compared that are moved."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,17 +87,16 @@ class Month:
 
 @dataclass(frozen=True, eq=False)
 class Sums:
-    """Of every distinct query of a quarter, over its requests: what is got and paid.
+    """Of the queries of a world (m,) in a quarter of a seed, over their requests: performance, USD.
 
-    requests (m,). strong (m, 2): of always the strongest model, performance and USD. loop (m, 2):
-    of the loop. beside: what its shadows cost in USD. arms: of every arm (m, T, 2).
+    requests (m,). strong (m, 2): of always the strongest model. Of every arm: as it was served
+    (m, 2), with the cost of its shadows spread over all requests, and at all points (m, T, 2).
     """
 
     requests: np.ndarray
     strong: np.ndarray
-    loop: np.ndarray
-    beside: float
-    arms: dict[str, np.ndarray]
+    as_served: dict[str, np.ndarray]
+    moved: dict[str, np.ndarray]
 
 
 def served(saved: Path, arm: str, number: int) -> tuple[RoutingPipeline, Got, float]:
@@ -117,71 +122,97 @@ def spread(expected: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
     return np.asarray(np.sort(lambdas)[::-1][places])
 
 
-def summed(saved: Path, months: list[Month]) -> Sums:
-    """Add up a quarter; saved: the folder of a seed."""
-    row, place = np.unique(np.concatenate([month.rows for month in months]), return_inverse=True)
+def summed(saved: Path, months: list[Month], m: int) -> Sums:
+    """Add up a quarter; saved: the folder of a seed; m: queries of the world."""
+    rows = np.concatenate([month.rows for month in months])
 
     def by_query(values: list[np.ndarray]) -> np.ndarray:
         whole = np.concatenate(values)
-        sums = np.zeros((len(row), *whole.shape[1:]))
-        np.add.at(sums, place, whole)
+        sums = np.zeros((m, *whole.shape[1:]))
+        np.add.at(sums, rows, whole)
         return sums
 
-    loop = [served(saved, "loop", month.number) for month in months]
-    arms = {}
-    for arm in ARMS:
+    as_served, moved = {}, {}
+    for arm in ("loop", *OTHERS):
         if not all((saved / arm / f"{month.number + 1:02}").exists() for month in months):
             continue
-        made = [as_now(served(saved, arm, month.number)[0], arm, month) for month in months]
-        lambdas = spread([m.expected(p) for m, p in zip(months, made, strict=True)])
+        found = [served(saved, arm, month.number) for month in months]
+        beside = sum(usd for *_, usd in found) / len(rows)
+        got = [np.column_stack([one.right, one.usd + beside]) for _, one, _ in found]
+        as_served[arm] = by_query(got)
+        made = [as_now(one[0], arm, month) for one, month in zip(found, months, strict=True)]
+        lambdas = spread([of.expected(p) for of, p in zip(months, made, strict=True)])
         parts = []
         for month, pipeline in zip(months, made, strict=True):
             chosen = np.column_stack(
                 [month.choices(pipeline, lambdas), np.zeros(len(month.rows), dtype=int)]
             )
             at = np.arange(len(chosen))[:, None]
-            parts.append(np.stack([month.right[at, chosen], month.usd[at, chosen]], axis=2))
-        arms[arm] = by_query(parts)
-    return Sums(
-        np.bincount(place).astype(float),
-        by_query([np.column_stack([m.right[:, 0], m.usd[:, 0]]) for m in months]),
-        by_query([np.column_stack([got.right, got.usd]) for _, got, _ in loop]),
-        sum(beside for *_, beside in loop),
-        arms,
-    )
+            usd = month.usd[at, chosen] + beside
+            parts.append(np.stack([month.right[at, chosen], usd], axis=2))
+        moved[arm] = by_query(parts)
+    strong = by_query([np.column_stack([of.right[:, 0], of.usd[:, 0]]) for of in months])
+    return Sums(np.bincount(rows, minlength=m).astype(float), strong, as_served, moved)
 
 
-def read_off(sums: Sums, times: np.ndarray) -> np.ndarray:
-    """Quality and cost of the loop, and the cheapest cost of every arm at that quality.
+def read_off(sums: Sums, times: np.ndarray) -> dict[tuple[str, str], np.ndarray]:
+    """Quality and cost (D, 2) by reading and arm, in draws of how often each query counts (D, m).
 
-    times (m,): how often each query counts. Shares of always the strongest model.
+    Shares of always the strongest model. An arm that keeps a quality with no point but always the
+    strongest model costs 1, and its shadows.
     """
-    right, usd = times @ sums.strong
-    n = times @ sums.requests / sums.requests.sum()
-    quality, cost = times @ sums.loop / (right, usd) + (0.0, sums.beside * n / usd)
-    found = [quality, cost]
-    for of_arm in sums.arms.values():
-        kept, paid = np.tensordot(times, of_arm, axes=1).T
-        found.append((paid / usd)[kept / right >= quality].min(initial=1.0))
-    return np.array(found)
+    unit = times @ sums.strong
+    found = {("served", arm): times @ of / unit for arm, of in sums.as_served.items()}
+    own = found["served", "loop"][:, 0]
+    for arm, of in sums.moved.items():
+        m, n_points, _ = of.shape
+        points = (times @ of.reshape(m, -1)).reshape(-1, n_points, 2) / unit[:, None]
+        for name, asked in [(f"{kept:.2f}", kept) for kept in KEPT] + [("as the loop served", own)]:
+            enough = points[:, :, 0] >= np.minimum(np.reshape(asked, (-1, 1)), points[:, -1:, 0])
+            place = np.where(enough, points[:, :, 1], np.inf).argmin(axis=1)
+            found[name, arm] = points[np.arange(len(points)), place]
+    return found
 
 
-def row_of(quarter: str, seed: int, sums: Sums) -> list[str]:
-    """Cells of the table: what the loop kept and cost, then each arm's cost and the difference."""
-    m = len(sums.requests)
-    draws = np.random.default_rng([seed, 2]).multinomial(m, np.full(m, 1 / m), DRAWS)
-    found = read_off(sums, np.ones(m))
-    drawn = np.array([read_off(sums, times.astype(float)) for times in draws])
-    cells = [quarter, str(seed), f"{found[0]:.3f}", f"{found[1]:.2f}"]
-    for arm in ARMS:
-        if arm not in sums.arms:
-            cells += ["", ""]
-            continue
-        column = 2 + list(sums.arms).index(arm)
-        low, high = np.quantile(drawn[:, 1] - drawn[:, column], [0.025, 0.975])
-        less = found[1] - found[column]
-        cells += [f"{found[column]:.2f}", f"{less:+.2f} [{low:+.2f}, {high:+.2f}]"]
-    return cells
+def rows_of(quarter: str, seeds: dict[int, Sums], m: int) -> list[list[str]]:
+    """Rows of the table: of every seed and of all together."""
+    rng = np.random.default_rng(2)
+    draws = rng.multinomial(m, np.full(m, 1 / m), DRAWS).astype(float)
+    which = rng.integers(len(seeds), size=(DRAWS, len(seeds)))
+    once = {seed: read_off(sums, np.ones((1, m))) for seed, sums in seeds.items()}
+    drawn = {seed: read_off(sums, draws) for seed, sums in seeds.items()}
+    rows = []
+    arms = [arm for arm in OTHERS if all(arm in sums.moved for sums in seeds.values())]
+    names = ("served", *(f"{kept:.2f}" for kept in KEPT), "as the loop served", "one moved")
+    for arm in arms:
+        for name in names:
+            ours = "served" if name == "one moved" else name
+            theirs = "as the loop served" if name == "one moved" else name
+
+            def both(found: dict[tuple[str, str], np.ndarray]) -> np.ndarray:
+                return np.hstack([found[ours, "loop"], found[theirs, arm]])  # noqa: B023
+
+            value = np.stack([both(once[seed])[0] for seed in seeds])  # (S, 4)
+            sample = np.stack([both(drawn[seed]) for seed in seeds])  # (S, D, 4)
+            for place, seed in enumerate(seeds):
+                rows.append(cells(quarter, seed, arm, name, value[place], sample[place]))
+            if len(seeds) > 1:
+                pooled = sample[which.T, np.arange(DRAWS)].mean(axis=0)
+                rows.append(cells(quarter, "all", arm, name, value.mean(axis=0), pooled))
+    return rows
+
+
+def cells(
+    quarter: str, seed: int | str, arm: str, name: str, value: np.ndarray, sample: np.ndarray
+) -> list[str]:
+    """A row: qualities, costs, and the difference of each with its interval."""
+    row = [quarter, arm, name, str(seed)]
+    for column, digits in ((0, 3), (1, 2)):
+        ours, theirs = value[column], value[column + 2]
+        low, high = np.quantile(sample[:, column] - sample[:, column + 2], [0.025, 0.975])
+        row += [f"{ours:.{digits}f}", f"{theirs:.{digits}f}"]
+        row.append(f"{ours - theirs:+.{digits}f} [{low:+.{digits}f}, {high:+.{digits}f}]")
+    return row
 
 
 def main() -> None:
@@ -194,15 +225,18 @@ def main() -> None:
     asked = parser.parse_args()
     world = World.of(*(read_table(path) for path in asked.tables))
     seeds = sorted(int(path.name) for path in asked.saved.iterdir() if path.is_dir())
-    rows = []
+    m, rows = world.table.n_queries, []
     for quarter, numbers in QUARTERS.items():
+        sums = {}
         for seed in seeds:
             months = [Month.of(world, asked.per_month, seed, number) for number in numbers]
-            rows.append(row_of(quarter, seed, summed(asked.saved / str(seed), months)))
-            sys.stdout.write(f"{rows[-1]}\n")
-            sys.stdout.flush()
+            sums[seed] = summed(asked.saved / str(seed), months, m)
+        new = rows_of(quarter, sums, m)
+        sys.stdout.write("".join(f"{row}\n" for row in new))
+        sys.stdout.flush()
+        rows += new
     if asked.record:
-        record("loop-cost", rows, keys=(0, 1))
+        record("loop-cost", rows, keys=(0, 1, 2, 3))
 
 
 if __name__ == "__main__":
