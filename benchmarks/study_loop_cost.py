@@ -3,13 +3,13 @@
     python benchmarks/study_loop.py ZEROEVAL.parquet ROUTERBENCH.parquet --seed 20 --save FOLDER
     nice -n 15 python benchmarks/study_loop_cost.py ZEROEVAL.parquet ROUTERBENCH.parquet FOLDER
 
-Three readings of `loop` against `never`, and of `ungated` where it was saved. `served`: both as
-they ran. A quality: both at the cheapest point that keeps it, found afterwards on the requests it
-is read on, as no operator could: what an arm served is moved along its whole operating range, 1,000
-prices of quality and always the strongest model. `one moved`: the other arm alone is moved, to what
-the loop kept as it ran; that is unequal, to the loop's disadvantage. The loop pays for its shadows
-in all three; `never` is told the new price. One price of quality holds for all months of a quarter,
-whichever version served.
+Three readings of `loop` against `never`, and of `ungated` where it was saved. Moved is `neither`:
+as they ran. Both are moved `to` a quality: each at the cheapest point that keeps it, found
+afterwards on the requests it is read on, as no operator could: what an arm served is moved along
+its whole operating range, 1,000 prices of quality and always the strongest model. `one`: the other
+arm alone is moved, to what the loop kept as it ran; that is unequal, to the loop's disadvantage.
+The loop pays for its shadows in all three; `never` is told the new price. One price of quality
+holds for all months of a quarter, whichever version served.
 
 Intervals: 1,000 bootstrap draws of the distinct queries of both tables, the same for all arms and
 seeds, in each of which all is read off anew; of all seeds together, of the seeds as well.
@@ -162,12 +162,12 @@ def read_off(sums: Sums, times: np.ndarray) -> dict[tuple[str, str], np.ndarray]
     strongest model costs 1, and its shadows.
     """
     unit = times @ sums.strong
-    found = {("served", arm): times @ of / unit for arm, of in sums.as_served.items()}
-    own = found["served", "loop"][:, 0]
+    found = {("neither", arm): times @ of / unit for arm, of in sums.as_served.items()}
+    own = found["neither", "loop"][:, 0]
     for arm, of in sums.moved.items():
         m, n_points, _ = of.shape
         points = (times @ of.reshape(m, -1)).reshape(-1, n_points, 2) / unit[:, None]
-        for name, asked in [(f"{kept:.2f}", kept) for kept in KEPT] + [("as the loop served", own)]:
+        for name, asked in [(f"to {kept:.2f}", kept) for kept in KEPT] + [("to the loop's", own)]:
             enough = points[:, :, 0] >= np.minimum(np.reshape(asked, (-1, 1)), points[:, -1:, 0])
             place = np.where(enough, points[:, :, 1], np.inf).argmin(axis=1)
             found[name, arm] = points[np.arange(len(points)), place]
@@ -183,11 +183,11 @@ def rows_of(quarter: str, seeds: dict[int, Sums], m: int) -> list[list[str]]:
     drawn = {seed: read_off(sums, draws) for seed, sums in seeds.items()}
     rows = []
     arms = [arm for arm in OTHERS if all(arm in sums.moved for sums in seeds.values())]
-    names = ("served", *(f"{kept:.2f}" for kept in KEPT), "as the loop served", "one moved")
+    names = ("neither", *(f"to {kept:.2f}" for kept in KEPT), "to the loop's", "one")
     for arm in arms:
         for name in names:
-            ours = "served" if name == "one moved" else name
-            theirs = "as the loop served" if name == "one moved" else name
+            ours = "neither" if name == "one" else name
+            theirs = "to the loop's" if name == "one" else name
 
             def both(found: dict[tuple[str, str], np.ndarray]) -> np.ndarray:
                 return np.hstack([found[ours, "loop"], found[theirs, arm]])  # noqa: B023
