@@ -14,7 +14,7 @@ from equirouter.errors import DataError, PipelineError
 from equirouter.pipeline.decision import Ask
 from equirouter.pipeline.pipeline import RoutingPipeline
 from equirouter.policy import Control
-from equirouter.serve.plan.decision_thread import DecisionThread
+from equirouter.serve.plan.decision_thread import Decided, DecisionThread
 from equirouter.serve.settings import PipelineSettings
 from tests.pipeline.sealed import change_arrays, change_description
 from tests.serve.pipelines import (
@@ -62,6 +62,30 @@ def test_a_quick_pipeline_decides_on_the_loop_and_a_long_query_beside_it(folder:
                 assert long.decision == pipeline.decide_each([Ask(text + LONG, control=control)])[0]
                 assert (short.loaded, short.batch) == (one.loaded, 1)
         assert metrics.batches == [1] * 6  # the long ones only, none of them waited for another
+        await one.close()
+
+    asyncio.run(run())
+
+
+@pytest.mark.usefixtures("any_time_is_quick")
+def test_quick_queries_of_one_turn_of_the_loop_are_decided_together(folder: Path) -> None:
+    async def run() -> None:
+        metrics = CountedMetrics()
+        one = decider(folder, metrics, batch_size=3)
+        metrics.in_flight(6)
+        texts = ["easy task1 query", " ", "hard task2 query", "gone", "easy query", "hard query"]
+        tasks = [asyncio.create_task(one.decide(Ask(text))) for text in texts]
+        await asyncio.sleep(0)  # all ask
+        tasks[3].cancel()
+        answers = await asyncio.gather(*tasks, return_exceptions=True)
+        assert metrics.batches == [3, 2]
+        assert isinstance(answers[1], DataError)
+        assert isinstance(answers[3], asyncio.CancelledError)
+        alone = one.loaded.pipeline.decide_each
+        for place in (0, 2, 4, 5):
+            found = answers[place]
+            assert isinstance(found, Decided)
+            assert found.decision == alone([Ask(texts[place])])[0]
         await one.close()
 
     asyncio.run(run())
