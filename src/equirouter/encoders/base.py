@@ -1,5 +1,6 @@
 """The contract of every encoder: texts in, one vector of length 1 per text out."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self, TypeVar
@@ -159,9 +160,10 @@ class Encoder(WithoutCached, ABC):
         if not texts:
             return np.zeros((0, self.dimension), dtype=np.float32)
         embeddings = self.embed(texts, images, progress)
-        finite = np.isfinite(embeddings)
-        if not finite.all():
-            wrong = np.flatnonzero(~finite.all(axis=1))
+        if not math.isfinite(np.vdot(embeddings, embeddings)):  # the fastest look at all of them
+            wrong = np.flatnonzero(~np.isfinite(embeddings).all(axis=1))
+            if not wrong.size:
+                return embeddings
             raise DataError(
                 f"encoder {self.name}: the embedding of text {wrong[0]} has values that are not "
                 "finite; the weights are damaged, so install or download them again"

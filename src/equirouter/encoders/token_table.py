@@ -82,10 +82,14 @@ class TokenTable:
             for start in range(0, len(ids), _EXACT_TERMS):
                 some = np.array(ids[start : start + _EXACT_TERMS])
                 rows = self.rows.take(some, axis=0).astype(np.float32)  # (n, d)
-                total += self._counts.take(some) @ rows
-        total *= self.scale
-        length = math.sqrt(total @ total)
+                total += np.dot(self._counts.take(some), rows)
+        total *= self._scale
+        length = math.sqrt(np.dot(total, total))
         return total / length if length > 0 else None
+
+    @cached_property
+    def _scale(self) -> FloatArray:
+        return self.scale.astype(np.float64)
 
     @cached_property
     def _counts(self) -> Float32Array:

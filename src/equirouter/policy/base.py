@@ -88,7 +88,7 @@ class Policy(ABC):
 
     def within(self, predicted_cost_usd: RealArray) -> BoolArray:  # budgets limit, others do not
         """Whether a call of such a predicted cost is within the policy's limit, same shape."""
-        return np.ones(np.shape(predicted_cost_usd), dtype=bool)
+        return np.asarray(predicted_cost_usd < np.inf)
 
     def path(
         self,

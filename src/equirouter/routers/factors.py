@@ -14,7 +14,7 @@ from equirouter.routers.networks.forward import product
 from equirouter.routers.new_model import Labelled, LinearEstimate, fit_estimate
 from equirouter.routers.ridge import Factors, fit_factors, fit_lines, spectrum
 
-LEAST_SHARE = 1e-3
+LEAST_SHARE = np.float32(1e-3)
 """Of a task in a query, so that no query is without any."""
 
 
@@ -119,7 +119,7 @@ class FactorRouter(LeaveOneOutRouter):
         factors = graph.affine("router.trunk", embeddings, self.trunk_, np.zeros(len(self.trunk_)))
         if len(self.tasks_):
             told = graph.affine("router.tasks", embeddings, self.tasks_, self.task_level_)
-            least = graph.const("router.least_share", np.float32(LEAST_SHARE))
+            least = graph.const("router.least_share", LEAST_SHARE)
             told = graph.op("Max", told, least)
             squared = graph.op("Mul", told, told)
             total = graph.op("ReduceSum", squared, graph.const("router.tasks.axis", np.array([1])))
@@ -132,8 +132,9 @@ class FactorRouter(LeaveOneOutRouter):
 
 def _shares(told: FloatArray | Float32Array) -> Float32Array:
     """How far a query is of each task (N, n_tasks), from what its text says; rows sum to 1."""
-    squared = np.maximum(told, LEAST_SHARE, dtype=np.float32) ** 2
-    return np.asarray(squared / squared.sum(axis=1, keepdims=True), dtype=np.float32)
+    shares = np.maximum(told.astype(np.float32, copy=False), LEAST_SHARE)
+    squared = shares * shares
+    return np.asarray(squared / np.add.reduce(squared, axis=1, keepdims=True))
 
 
 def _as_float32(array: FloatArray) -> Float32Array:
