@@ -1,6 +1,8 @@
 """What a call costs, in whole nano-USD."""
 
+import math
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 from equirouter.cost.prices import Price, ServiceTier, Tier
 from equirouter.errors import ConfigError
 from equirouter.serve.charging import cost_nusd, model_price, reported, upper_nusd
-from equirouter.serve.records import Tokens
+from equirouter.serve.records import Tokens, nusd
 from equirouter.serve.settings import ModelSettings
 from equirouter.serve.settling import cost_in_tier
 
@@ -100,6 +102,12 @@ def test_what_cannot_be_counted_with_is_no_report(report: object) -> None:
 
 def test_a_part_of_a_nano_usd_is_rounded_up() -> None:
     assert cost_nusd(Price(0.0001, 0), Tokens(1, 0)) == 1
+
+
+@given(st.floats(0, 1e7))
+def test_half_a_thousandth_of_a_nano_usd_is_an_error_of_rounding(amount_usd: float) -> None:
+    thousandths = Decimal(amount_usd * 1e9).quantize(Decimal("0.001"))
+    assert nusd(amount_usd) == math.ceil(thousandths)
 
 
 PRICES = st.floats(0, 100)

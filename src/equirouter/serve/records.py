@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from equirouter.policy.pacer import Paced
 
 NUSD_PER_USD = 1_000_000_000
+_ROUNDING_NUSD = 0.0005
 
 Endpoint: TypeAlias = Literal[
     "chat.completions", "responses", "messages", "embeddings", "route", "passed", "unknown"
@@ -54,8 +55,13 @@ not plausible; by money.charge_unknown, where nobody saw a usage."""
 
 
 def nusd(amount_usd: float) -> int:
-    """Nano-USD of an amount in USD, rounded up: what is reserved is never too little."""
-    return math.ceil(round(amount_usd * NUSD_PER_USD, 3))
+    """Nano-USD of an amount in USD, rounded up: what is reserved is never too little.
+
+    Less than half a thousandth of one is a rounding error of the amount.
+    """
+    amount = amount_usd * NUSD_PER_USD
+    whole = math.floor(amount)
+    return whole if amount - whole < _ROUNDING_NUSD else whole + 1
 
 
 def usd(amount_nusd: int) -> float:

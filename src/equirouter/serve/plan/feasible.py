@@ -111,6 +111,7 @@ class Feasible:
         asked, n, text, images = chat.max_output_tokens, chat.n, tokens.text, tokens.images
         fills = is_limited and bool(chat.kept_elsewhere)
         has_audio = "audio" in chat.needs
+        standard = (None, tokens.caches, has_audio)
         bounds = {}
         for model in models:
             known = self._models[model]
@@ -123,11 +124,13 @@ class Feasible:
                 # a limit above the room is refused by some providers, one below it cuts answers
                 answer = output if room >= output else None
                 output = max(1, min(output, room))
-            rates = known.rates[_tier(known, chat), tokens.caches, has_audio]
-            cost_nusd = _most_nusd(rates[0], prompt, output * n)
-            for of_tier in rates[1:]:
-                cost_nusd = max(cost_nusd, _most_nusd(of_tier, prompt, output * n))
-            bounds[model] = Bound(prompt, output * n, cost_nusd, answer)
+            if chat.service_tier is None:
+                rates = known.rates[standard]
+            else:
+                rates = known.rates[_tier(known, chat), tokens.caches, has_audio]
+            output *= n
+            most = [_most_nusd(of_tier, prompt, output) for of_tier in rates]
+            bounds[model] = Bound(prompt, output, max(most), answer)
         return bounds
 
     def removed(
@@ -290,11 +293,11 @@ def _tier(model: _Model, chat: ChatRequest) -> str | None:
 
 
 def _most_nusd(rates: _Rates, prompt: int, output: int) -> int:
-    row = rates[0]
-    for later in rates[1:]:
-        if prompt >= later[0]:
-            row = later
-    return nusd((prompt * row[1] + output * row[2]) / 1e6)
+    reached = rates[0]
+    for row in rates:
+        if prompt >= row[0]:
+            reached = row
+    return nusd((prompt * reached[1] + output * reached[2]) / 1e6)
 
 
 def _too_expensive(bound: Bound, limit: int) -> Removal | None:

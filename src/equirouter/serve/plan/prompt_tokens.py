@@ -85,7 +85,7 @@ def text_tokens(text: str) -> int:
     """About how many tokens a text has, rather too many."""
     data = text.encode("utf-8", "surrogatepass")
     if len(data) <= _FEW:  # a call of NumPy takes as long
-        return int(sum([_WEIGHT_OF[byte] for byte in data])) + 1 if data else 0
+        return int(sum(map(_WEIGHT_OF.__getitem__, data))) + 1 if data else 0
     counted = np.frombuffer(data, dtype=np.uint8)
     # bincount and not _WEIGHTS[counted].sum(): no array of 8 bytes for each byte of a long text
     return int(np.bincount(counted, minlength=256) @ _WEIGHTS) + 1

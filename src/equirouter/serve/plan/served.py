@@ -5,6 +5,7 @@ The pacer belongs to one event loop; calls end in any order and later than other
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from secrets import randbits
 from typing import Any
 
@@ -41,6 +42,7 @@ class ServedPipeline:
         self.not_served = {
             name: Removal("model", "not in the pool") for name in names if name not in pool
         }
+        self._point = lru_cache(maxsize=512)(self._uncached_point)
 
     def spare_cheapest(self, removed: dict[str, Removal], bounds: Mapping[str, Bound]) -> bool:
         """Where only the budget is in the way, let the cheapest model answer if the rule says so.
@@ -76,7 +78,17 @@ class ServedPipeline:
         """
         if pace is not None:
             return Control(lambda_=pace.lambda_), may_check
-        asked = Control(control.budget_usd, control.quality, None, control.lambda_)
+        return self._point(control.budget_usd, control.quality, control.lambda_, may_check)
+
+    def _uncached_point(
+        self,
+        budget_usd: float | None,
+        quality: float | None,
+        lambda_: float | None,
+        may_check: bool,
+    ) -> tuple[Control, bool]:
+        """As asked, of what is the same in many requests."""
+        asked = Control(budget_usd, quality, None, lambda_)
         price = self.loaded.pipeline.plan_lambda(asked) if may_check else None
         if price is not None:
             return Control(lambda_=price), True

@@ -173,7 +173,8 @@ def log_row(record: RequestRecord) -> dict[str, Any]:
         if row[name] is not None:
             row[name] = round(row[name] * scale)
     for name in _TEXTS:
-        row[name] = clean(row[name])
+        if row[name] is not None:
+            row[name] = clean(row[name])
     for name, made in _MADE:
         row[name] = made(record)
     return row
