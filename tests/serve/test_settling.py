@@ -44,7 +44,7 @@ def charged(
     """Nano-USD, and how they were found. said: tokens of the answer's text."""
     found = charge(
         bounds,
-        Report(report, said, cost, tier),
+        Report(report, lambda: said, cost, tier),
         unknown=unknown,
         by_reported_cost=by_reported_cost,
     )
@@ -101,7 +101,7 @@ def test_embeddings_have_no_answer() -> None:
     for report in ({"total_tokens": 1000}, {"prompt_tokens": 1000, "total_tokens": 1000}):
         found = charge(
             BOUNDS,
-            Report(report, 0, is_answer=False),
+            Report(report, lambda: 0, is_answer=False),
             unknown="estimate",
             by_reported_cost=False,
         )

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from operator import attrgetter
 from typing import Any
 
 from equirouter.errors import ConfigError, DataError
@@ -32,12 +33,13 @@ class Usage:
     audio_output_tokens: float = 0
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            tokens = getattr(self, field.name)
-            if not (math.isfinite(tokens) and tokens >= 0):
-                raise ConfigError(
-                    f"{field.name} is {tokens}; expected a number of tokens, not negative"
-                )
+        amounts = _AMOUNTS(self)
+        if not (math.isfinite(sum(amounts)) and min(amounts) >= 0):
+            for name, tokens in zip(_NAMES, amounts, strict=True):
+                if not (math.isfinite(tokens) and tokens >= 0):
+                    raise ConfigError(
+                        f"{name} is {tokens}; expected a number of tokens, not negative"
+                    )
         for total, left, parts in (
             ("input_tokens", self.plain_input_tokens, _INPUT_PARTS),
             ("output_tokens", self.plain_output_tokens, _OUTPUT_PARTS),
@@ -51,13 +53,13 @@ class Usage:
     @property
     def plain_input_tokens(self) -> float:
         """Tokens at the input price: text that was neither read from a cache nor written to one."""
-        parts: list[float] = [getattr(self, part) for part in _INPUT_PARTS]
+        parts: tuple[float, ...] = _OF_INPUT(self)
         return self.input_tokens - sum(parts)
 
     @property
     def plain_output_tokens(self) -> float:
         """Tokens at the output price: text that is shown."""
-        parts: list[float] = [getattr(self, part) for part in _OUTPUT_PARTS]
+        parts: tuple[float, ...] = _OF_OUTPUT(self)
         return self.output_tokens - sum(parts)
 
 
@@ -68,6 +70,10 @@ _INPUT_PARTS = (
     "audio_input_tokens",
 )
 _OUTPUT_PARTS = ("reasoning_tokens", "audio_output_tokens")
+_NAMES = tuple(field.name for field in fields(Usage))
+_AMOUNTS, _OF_INPUT, _OF_OUTPUT = (
+    attrgetter(*names) for names in (_NAMES, _INPUT_PARTS, _OUTPUT_PARTS)
+)
 
 
 def usage_of(report: Mapping[str, Any]) -> Usage:

@@ -240,7 +240,7 @@ class Asker:
             _bounds(question, route),
             Report(
                 usage,
-                estimated_tokens(answer_text(document)),
+                lambda: estimated_tokens(answer_text(document)),
                 reported_nusd(usage, headers),
                 service_tier_of(document),
             ),

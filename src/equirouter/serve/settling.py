@@ -5,7 +5,7 @@ prompt, none for an answer that was generated.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -48,12 +48,12 @@ class Bounds:
 class Report:
     """An answer's facts about itself. usage: as it came. cost_nusd: the provider's own figure.
 
-    service_tier: in which it was served. output_tokens: an estimate, of the answer's text.
-    is_answer: False for embeddings.
+    service_tier: in which it was served. output_tokens: estimates those of the answer's text, where
+    the usage does not do. is_answer: False for embeddings.
     """
 
     usage: object
-    output_tokens: int
+    output_tokens: Callable[[], int]
     cost_nusd: int | None = None
     service_tier: object = None
     is_answer: bool = True
@@ -81,8 +81,10 @@ def charge(
     tier = service_tier if isinstance(service_tier, str) and service_tier else bounds.service_tier
     tokens = reported(report.usage, is_answer=report.is_answer)
     is_plausible = tokens is not None and _is_plausible(bounds, report, tokens)
-    estimated = Tokens(bounds.prompt_tokens, report.output_tokens, estimated=True)
-    used = tokens if tokens is not None and is_plausible else estimated
+    if tokens is not None and is_plausible:
+        used = tokens
+    else:
+        used = Tokens(bounds.prompt_tokens, report.output_tokens(), estimated=True)
     stated = report.cost_nusd
     if by_reported_cost and stated is not None and _may_cost(bounds, stated):
         return Charge(stated, used, "reported", tier)
@@ -158,7 +160,7 @@ def _is_plausible(bounds: Bounds, report: Report, tokens: Tokens) -> bool:
         return False
     if not report.is_answer:
         return True
-    is_left_out = tokens.output == 0 and report.output_tokens > 0
+    is_left_out = tokens.output == 0 and report.output_tokens() > 0
     return not is_left_out and tokens.output <= _most(bounds.output_tokens)
 
 

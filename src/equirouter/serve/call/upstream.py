@@ -5,6 +5,7 @@ import re
 import zlib
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from math import isfinite
 from time import time
 from types import MappingProxyType
@@ -90,6 +91,8 @@ _OURS = {
 }
 _IN_TARGETS = "".join(chr(code) for code in range(0x21, 0x7F))
 _ENDS = re.compile(r"[\r\n\0]")
+_MOST_HEADS = 64
+"""Of requests, which are kept: clients choose what some of their headers say."""
 
 
 class Answer(Protocol):
@@ -135,24 +138,20 @@ class HttpUpstream:
         self._query = urlencode(settings.query)
         self._secret = settings.secret() or ""
         self._settings = settings
-        self._heads: dict[str, bytes] = {}  # by path, up to the length
+        self._kept_head = lru_cache(maxsize=_MOST_HEADS)(self._head)
 
     async def post(
         self, path: str, body: bytes, headers: Mapping[str, str] = NO_HEADERS
     ) -> "HttpAnswer":
         """POST a JSON document; returns when the head of the answer is there."""
-        if headers:
-            return await self.send("POST", path, body, headers)
-        head = self._heads.get(path)
-        if head is None:
-            head = self._heads[path] = self._head("POST", path, headers)
+        head = self._kept_head("POST", path, *headers.items())
         return await self._sent("POST", head, body)
 
     async def send(
         self, method: str, path: str, body: bytes, headers: Mapping[str, str]
     ) -> "HttpAnswer":
         """Any request. path: may have a query. headers: what the body is, and of the client."""
-        return await self._sent(method, self._head(method, path, headers), body)
+        return await self._sent(method, self._head(method, path, *headers.items()), body)
 
     async def _sent(self, method: str, head: bytes, body: bytes) -> "HttpAnswer":
         is_sized = body or method in ("POST", "PUT", "PATCH")
@@ -166,11 +165,11 @@ class HttpUpstream:
         )
         return HttpAnswer(incoming, self._secret)
 
-    def _head(self, method: str, path: str, headers: Mapping[str, str]) -> bytes:
+    def _head(self, method: str, path: str, *headers: tuple[str, str]) -> bytes:
         """The lines of a request but for its length. Raises UpstreamError for a header of two."""
         way, joined = self._origin.way, "&" if "?" in path else "?"
         target = f"{self._base}{path}{joined + self._query if self._query else ''}"
-        fields = {"host": way.authority, **_OURS, **headers}
+        fields = {"host": way.authority, **_OURS, **dict(headers)}
         fields |= own_headers(path, self._settings, self._secret)
         if way.proxy is not None and not way.is_tls:
             target = f"http://{way.authority}{target}"

@@ -72,9 +72,9 @@ class Bill:
     def charge_stream(self, served: Served, reader: StreamReader) -> None:
         """Note what an answer is charged that came in pieces."""
         usage = reader.usage
-        generated = -(-reader.output_bytes // 4)
         tier = reader.service_tier
-        self._charge(served, Report(usage, generated, reported_nusd(usage, {}), tier))
+        report = Report(usage, lambda: -(-reader.output_bytes // 4), reported_nusd(usage, {}), tier)
+        self._charge(served, report)
 
     def note_check(self, attempts: Sequence[Attempt], bounds: Bounds, served: Served | None) -> int:
         """Note the call of a check in the record; returns what it is charged, in nano-USD.
@@ -195,7 +195,7 @@ def _report(served: Served, *, is_answer: bool = True) -> Report:
     usage = usage_in(document)
     return Report(
         usage,
-        estimated_tokens(answer_text(document)),
+        lambda: estimated_tokens(answer_text(document)),
         reported_nusd(usage, served.answer.headers),
         service_tier_of(document),
         is_answer,

@@ -244,7 +244,7 @@ class _Passing:
         money = self._gateway.settings.money
         charged = charge(
             Bounds(route.price, upper, self._prompt, output, is_whole=False),
-            Report(usage, -(-output_bytes // 4), is_answer=self._is_completion),
+            Report(usage, lambda: -(-output_bytes // 4), is_answer=self._is_completion),
             unknown=money.charge_unknown,
             by_reported_cost=route.upstream_settings.charge_reported_cost,
         )

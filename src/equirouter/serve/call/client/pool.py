@@ -151,7 +151,7 @@ class Origin:
                 return await connect(
                     self.way,
                     self._addresses,
-                    lambda: Connection(self._freed, self._lost),
+                    self._made,
                     self._tls,
                 )
         except TimeoutError as error:
