@@ -439,7 +439,8 @@ def messages(folder: Path, options: argparse.Namespace) -> None:
     """Added latency of `/v1/messages` by the method of AIGatewayBench, two rounds.
 
     One client, 5,000 requests for a named model to a provider that answers after 20 ms, straight
-    and through the gateway; of streams, 16 clients and the time to the first byte. Source:
+    and through the gateway; of streams, the time to the first byte for 16 clients, whose requests
+    come all at once, and for one, which waits for nobody. Source:
     https://github.com/GetBusbar/ai-gateway-bench, bench/run-all.sh.
     """
     config = configuration(folder, "static")
@@ -464,14 +465,16 @@ def messages(folder: Path, options: argparse.Namespace) -> None:
                 options.seconds = requests * delay_ms / 1e3 / 2
                 whole = load(case, case.bodies(folder, False), key, options, 1, path="/v1/messages")
                 options.seconds = 5.0
-                streams = load(
-                    case, case.bodies(folder, True), key, options, 16, path="/v1/messages"
-                )
+                bodies = case.bodies(folder, True)
                 for percentile in ("p50", "p99"):
                     latencies[f"{name} {percentile}"].append(whole["latency_ms"][percentile])
-                    first = streams["first_byte_ms"][percentile]
-                    latencies[f"{name} first byte {percentile}"].append(first)
-    for what in ("p50", "p99", "first byte p50", "first byte p99"):
+                for c in (1, 16):
+                    streams = load(case, bodies, key, options, c, path="/v1/messages")
+                    for percentile in ("p50", "p99"):
+                        first = streams["first_byte_ms"][percentile]
+                        latencies[f"{name} first byte, c={c}, {percentile}"].append(first)
+    firsts = [f"first byte, c={c}, {percentile}" for c in (1, 16) for percentile in ("p50", "p99")]
+    for what in ("p50", "p99", *firsts):
         through, straight = (
             median(latencies[f"{name} {what}"]) for name in ("gateway", "straight")
         )
