@@ -4,6 +4,7 @@ import asyncio
 import sqlite3
 from collections import Counter
 from collections.abc import Awaitable
+from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
@@ -73,7 +74,7 @@ class Replicas(RuleBasedStateMachine):
 
     def account(self) -> tuple[int, int]:
         """What the account says, read beside the stores."""
-        with sqlite3.connect(f"{self.folder.name}/x.db") as connection:
+        with closing(sqlite3.connect(f"{self.folder.name}/x.db")) as connection:
             row = connection.execute("SELECT spent_nusd, reserved_nusd FROM accounts").fetchone()
         return (0, 0) if row is None else row
 

@@ -42,7 +42,8 @@ def _ask(address: str) -> str | None:
     try:
         with urlopen(Request(address, method="HEAD"), timeout=SECONDS):  # noqa: S310  # checked
             return None
-    except HTTPError:
+    except HTTPError as answer:
+        answer.close()
         return None
     except URLError as error:
         return None if isinstance(error.reason, ssl.SSLError) else str(error.reason)
