@@ -5,6 +5,7 @@ takes no part: the estimate in its place is made again until it settles, which i
 cells alone are fitted best (expectation maximisation).
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -120,10 +121,11 @@ def _least_missed(
     of each row.
     """
     m, *shape = shrunk.shape
+    flat = shrunk.reshape(m, math.prod(shape))  # m is 0 where nothing tells queries apart
     losses = np.zeros(shape)
     for start in range(0, len(centred), BLOCK):  # all penalties at once, at little memory
         rows = slice(start, start + BLOCK)
-        told = (of.axes[rows] @ shrunk.reshape(m, -1)).reshape(-1, *shape)
+        told = (of.axes[rows] @ flat).reshape(-1, *shape)
         missed = (centred[rows, :, None] - told) / left[rows, None]
         losses += np.where(known[rows, :, None], missed**2, 0.0).sum(axis=0)
     return np.asarray(losses.argmin(axis=1))
