@@ -21,6 +21,9 @@ from equirouter.serve.stopping import CONNECTION_SECONDS, stop_seconds
 
 _LOG = logging.getLogger("equirouter.serve")
 BACKLOG = 1024
+ACCEPTING_TURNS = 3
+"""Of the event loop, before a listener is closed: connections that wait in it would be reset."""
+
 OBJECTS_BETWEEN_COLLECTIONS = 20_000
 """More than were made than dropped. At 700, Python's default, collections are 5 % of a request at
 64 at once: they walk over all that is under way, and find next to nothing."""
@@ -71,6 +74,8 @@ async def _serve(
             ready()
             await stop.wait()
             gateway.is_draining = True
+            for _ in range(ACCEPTING_TURNS):
+                await asyncio.sleep(0)
             await site.stop()
             _LOG.info(
                 "stopping: no new connections; running requests may go on for %g s, and the "
