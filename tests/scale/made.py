@@ -41,3 +41,11 @@ def decided(folder: Path) -> list[dict[str, Any]]:
         else:
             found += map(json.loads, path.read_bytes().splitlines())
     return found
+
+
+def without_times(document: Any) -> Any:
+    """What does not depend on how fast a machine is."""
+    if isinstance(document, dict):
+        times = ("fit_seconds", "predict_us_per_query")
+        return {key: without_times(of) for key, of in document.items() if key not in times}
+    return document

@@ -23,7 +23,7 @@ from equirouter.scale.output_parts import Done, Work
 from equirouter.scale.pieces import Piece
 from equirouter.scale.run import Summary, run_batch
 from tests.cli.invoke import invoke
-from tests.scale.made import parts, write_lines, write_parquet
+from tests.scale.made import parts, without_times, write_lines, write_parquet
 from tests.toys import HashingEncoder, make_table
 
 ray = pytest.importorskip("ray")
@@ -111,14 +111,6 @@ def test_the_bar_of_a_benchmark_moves(tmp_path: Path, monkeypatch: pytest.Monkey
     ran = invoke("bench", tmp_path / "table.csv", *options, "--out", tmp_path / "out")
     assert ran.code == 0
     assert re.search(r"fit and measure .* 7/7 ", ran.err)
-
-
-def without_times(document: Any) -> Any:
-    """What does not depend on how fast a machine is."""
-    if isinstance(document, dict):
-        times = ("fit_seconds", "predict_us_per_query")
-        return {key: without_times(of) for key, of in document.items() if key not in times}
-    return document
 
 
 def test_a_task_of_a_benchmark_that_cannot_be_done_says_why() -> None:

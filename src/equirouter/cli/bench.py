@@ -1,6 +1,7 @@
 """`equirouter bench`: the main job."""
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -45,6 +46,10 @@ EngineOption = Annotated[
     Literal["local", "ray"],
     typer.Option(help="Where routers are fitted: here, or on the cluster that RAY_ADDRESS names."),
 ]
+WorkersOption = Annotated[
+    int,
+    typer.Option(metavar="N", min=1, help="Processes that fit, one thread each."),
+]
 
 
 def bench(
@@ -69,6 +74,7 @@ def bench(
     intervals: common.IntervalsOption = False,
     texts: TextsOption = False,
     engine: EngineOption = "local",
+    workers: WorkersOption = 1,
     as_json: common.JsonOption = False,
     quiet: common.QuietOption = False,
 ) -> None:
@@ -101,18 +107,26 @@ def bench(
             out=folder,
             command=["equirouter", *sys.argv[1:]],
             progress=progress,
-            workers=_workers(engine),
+            workers=_workers(engine, workers),
         )
     shown = {"intervals": intervals, "as_json": as_json, "quiet": quiet}
     _show(results, folder, _texts(outcomes) if texts else None, **shown)
 
 
-def _workers(engine: str) -> "Workers":
+def _workers(engine: str, n_processes: int) -> "Workers":
     """Where routers are fitted."""
     from equirouter.evaluation.seed_runs import one_by_one
     from equirouter.scale.fits_on_ray import each_on_ray
+    from equirouter.scale.here import fits_here
 
-    return each_on_ray if engine == "ray" else one_by_one
+    if engine == "ray":
+        if n_processes > 1:
+            raise typer.BadParameter(
+                f"{n_processes}: with --engine ray the cluster decides how many there are",
+                param_hint="--workers",
+            )
+        return each_on_ray
+    return one_by_one if n_processes == 1 else partial(fits_here, n_processes=n_processes)
 
 
 def _texts(outcomes: "Outcomes") -> dict[str, str]:
