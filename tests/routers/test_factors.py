@@ -69,27 +69,32 @@ def test_constant_outcomes_are_their_mean() -> None:
     assert fitted(x, np.ones((40, 3))).predict(x) == pytest.approx(np.ones((40, 3)), abs=1e-6)
 
 
-def test_held_out_scores_are_those_of_a_router_fitted_without_the_query() -> None:
-    """With one factor of a fixed penalty there is nothing to choose: exact up to rounding."""
+def test_a_column_has_the_penalty_that_misses_least_when_each_query_is_left_out() -> None:
+    """Of the ridges that are fitted without a query, the one that misses least over all of them."""
     toy = make_toy(n=40, d=3, k=2, missing=0.0)
-    features = spectrum(toy.embeddings)
-    held_out = fit_lines(features, toy.performance).held_out
-    penalties = PENALTIES.copy()
-    for row in (0, 7, 39):
-        others = np.delete(np.arange(40), row)
-        x, y = toy.embeddings[others].astype(np.float64), toy.performance[others]
-        centre, level = x.mean(axis=0), y.mean(axis=0)
-        candidates = [
-            level
-            + (toy.embeddings[row] - centre)
-            @ np.linalg.solve(
-                (x - centre).T @ (x - centre) + penalty * np.eye(3), (x - centre).T @ (y - level)
+    x, y = toy.embeddings.astype(np.float64), toy.performance
+    told = np.empty((len(PENALTIES), *y.shape))
+    for row in range(len(x)):
+        others = np.delete(np.arange(len(x)), row)
+        centre, level = x[others].mean(axis=0), y[others].mean(axis=0)
+        centred = x[others] - centre
+        for place, penalty in enumerate(PENALTIES):
+            coef = np.linalg.solve(
+                centred.T @ centred + penalty * np.eye(3), centred.T @ (y[others] - level)
             )
-            for penalty in penalties
-        ]
-        assert np.abs(np.array(candidates) - held_out[row]).min(axis=0) == pytest.approx(
-            0, abs=1e-6
-        )
+            told[place, row] = level + (x[row] - centre) @ coef
+    best = ((told - y) ** 2).sum(axis=1).argmin(axis=0)
+    assert len(set(best)) == 2  # each column chooses for itself
+    held_out = fit_lines(spectrum(toy.embeddings), y).held_out
+    np.testing.assert_allclose(held_out, told[best, :, [0, 1]].T, atol=1e-6)
+
+
+def test_where_nothing_tells_queries_apart_each_is_expected_to_be_as_the_others() -> None:
+    targets = np.array([[0.0, 1.0], [1.0, 1.0], [1.0, 0.0], [0.0, 0.0]])
+    lines = fit_lines(spectrum(np.full((4, 3), 0.5)), targets)
+    assert not lines.coef.any()
+    np.testing.assert_allclose(lines.level, [0.5, 0.5])
+    np.testing.assert_allclose(lines.held_out, (targets.sum(axis=0) - targets) / 3)
 
 
 def with_tasks(n: int, seed: int) -> tuple[Float32Array, Float32Array, FloatArray]:
