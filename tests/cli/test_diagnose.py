@@ -51,6 +51,13 @@ def test_the_figures_of_the_json_are_those_of_the_table(table: Path, tmp_path: P
     assert found["own"] is None
 
 
+def test_the_router_that_train_makes_is_the_first_to_be_diagnosed(table: Path) -> None:
+    ran = invoke("diagnose", table, "--encoder", "toy", "--resamples", 20, "--quiet", "--json")
+    assert ran.code == 0, ran.err
+    names = [router["name"] for router in json.loads(ran.out)["routers"]]
+    assert names == ["factors", "equirouter", "mlp", "knn"]
+
+
 def test_a_pipeline_is_measured_by_its_own_decisions(table: Path, pipeline: Path) -> None:
     ran = invoke("diagnose", table, "--pipeline", pipeline, "--resamples", 20, "--quiet", "--json")
     assert ran.code == 0, ran.err

@@ -38,7 +38,7 @@ OutOption = Annotated[
 def diagnose(
     dataset: common.DatasetArgument,
     pipeline: PipelineOption = None,
-    routers: DiagnosedRoutersOption = "equirouter",
+    routers: DiagnosedRoutersOption = "factors,equirouter",
     encoder: OwnEncoderOption = None,
     window: common.WindowOption = None,
     precision: common.PrecisionOption = None,

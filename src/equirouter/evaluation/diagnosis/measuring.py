@@ -98,7 +98,7 @@ def diagnose(
     embeddings: Float32Array | None = None,
     pipeline: RoutingPipeline | None = None,
     pipeline_name: str | None = None,
-    routers: Sequence[str] = ("equirouter",),
+    routers: Sequence[str] = ("factors", "equirouter"),
     split: Literal["in-domain", "ood"] = "in-domain",
     seed: int = 42,
     resamples: int = 500,
