@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,20 @@ def test_a_process_that_the_system_ends_is_an_error_with_a_way_out() -> None:
 def end() -> list[Any]:
     os.kill(os.getpid(), signal.SIGKILL)
     raise AssertionError("still there")
+
+
+def test_an_interruption_does_not_wait_for_fits_to_end() -> None:
+    def works() -> Iterator[partial[list[Any]]]:
+        yield partial(never_ends)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        list(fits_here(works(), 2))
+
+
+def never_ends() -> list[Any]:
+    signal.pause()
+    return []
 
 
 def test_the_command_fits_in_so_many_processes(tmp_path: Path) -> None:

@@ -78,6 +78,10 @@ def processes(
                 "one of the processes was ended by the system, often for lack of memory; run the "
                 "same command again, with fewer --workers"
             ) from error
+        except KeyboardInterrupt:  # a fit takes longer than anyone waits
+            for process in multiprocessing.active_children():
+                process.terminate()
+            raise
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
