@@ -337,9 +337,8 @@ def test_lambda_works_with_scores_that_only_rank(ranking_pipeline: Path) -> None
     assert cheap["model"] == "small"
     best = max(expensive["scores"].values())
     assert expensive["scores"][expensive["model"]] == best
-    assert all(
-        0 <= score <= 1 for score in expensive["scores"].values()
-    )  # performance, not an order
+    # performance, not an order
+    assert all(0 <= score <= 1 for score in expensive["scores"].values())
 
 
 def test_a_process_reads_stdin_and_writes_decisions(pipeline: Path) -> None:

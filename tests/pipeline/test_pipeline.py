@@ -90,9 +90,7 @@ def test_a_confidence_is_kept_and_buys_a_more_expensive_operating_point(tmp_path
     assert (plain.confidence, loaded.confidence) == (None, 0.99)
     decision = loaded.decide(QUERIES[0], quality=0.6)
     assert decision.value == sure.calibration.operating_point(0.6, 0.99).value
-    assert (
-        decision.value < plain.decide(QUERIES[0], quality=0.6).value
-    )  # lambda: less is more expensive
+    assert decision.value < plain.decide(QUERIES[0], quality=0.6).value  # less lambda costs more
 
 
 def test_saving_what_was_loaded_gives_the_same_files(folder: Path, tmp_path: Path) -> None:
