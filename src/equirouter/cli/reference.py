@@ -25,10 +25,10 @@ WIDTH = 88  # of the help texts, whatever the terminal is
 INTRODUCTION = """\
 # Command line
 
-`equirouter COMMAND --help` says what is on this page, which is made from it (`make docs`).
+What `equirouter COMMAND --help` says.
 
 Every command also has `--json` (one JSON document on stdout, everything else on stderr), `--quiet`
-(no progress, no remarks) and `-h`. Work of more than two seconds shows a progress bar on stderr.
+(no progress, no remarks) and `-h`. Work of over two seconds shows a progress bar on stderr.
 
 | exit code | means |
 |---|---|
@@ -38,8 +38,8 @@ Every command also has `--json` (one JSON document on stdout, everything else on
 | 3 | the gate said no: what was served is still served |
 | 130 | interrupted |
 
-An error is one sentence on stderr: what was found, where, and the way out. With `--json` it is also
-a document on stdout, `{"error": {"type": "DataError", "message": "..."}}`.
+An error is one sentence on stderr: what was found, where, and the way out. With `--json` it is on
+stdout as well: `{"error": {"type": "DataError", "message": "..."}}`.
 
 What `bench` and `train` write: [files](files.md).
 """
@@ -47,8 +47,6 @@ What `bench` and `train` write: [files](files.md).
 
 SHARED = """\
 ## Options that mean the same everywhere
-
-The commands that have them name them below their help.
 """
 
 _EVERYWHERE = re.compile(
