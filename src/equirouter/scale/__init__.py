@@ -6,7 +6,7 @@ pieces.py       the input cut into pieces
 output_parts.py a piece decided, and written as a part of the output
 journal.py      which parts are written: a run goes on where it was stopped
 run.py          run_batch: a run as a whole
-here.py         the engine of this machine: a process per core where that pays
+here.py         the engine of this machine: processes for pieces, and for the fits of `bench`
 on_ray.py       the engine of a cluster
 fits_on_ray.py  the fits of `bench` on a cluster
 """
