@@ -53,7 +53,8 @@ def test_anchors_and_values_never_reached_are_never_the_best(document: Document)
 
 
 @pytest.mark.parametrize(
-    ("n_missed", "count", "everywhere"), [(0, "", 0.5), (1, "(2/3)", None), (3, "", None)]
+    ("n_missed", "count", "everywhere"),
+    [(0, "", 0.5), (1, "(2/3)", None), (2, "(1/3)", None), (3, "", None)],
 )
 def test_a_figure_knows_how_many_seeds_reached_it(
     n_missed: int, count: str, everywhere: float | None, document: Document

@@ -72,6 +72,19 @@ def test_what_a_killed_worker_had_taken_is_spent(store_url: str) -> None:
     with_store(store_url, work)
 
 
+def test_a_worker_that_has_spent_all_gives_nothing_back() -> None:
+    async def run() -> None:
+        till = MemoryTill()
+        limit = DayLimit(LIMIT_USD, till, clock=lambda: 0.0)
+        limit.has_room(1000)
+        await limit.refill()
+        assert spends(limit, 1000, 1000)
+        await limit.close()
+        assert till.spent == {0: 1000}
+
+    asyncio.run(run())
+
+
 def test_more_is_taken_before_it_is_needed_and_a_lost_store_stops_nothing() -> None:
     class FullTill(MemoryTill):
         is_gone = False

@@ -304,6 +304,22 @@ def test_tokens_that_were_not_needed_are_free_again(
     with_store(store_url, work, lambda: 1_800_000_010.0)  # within one minute
 
 
+def test_a_request_that_a_slice_pays_knows_the_minute_of_its_tokens(store_url: str) -> None:
+    """So that those that it does not need go back to that minute, though no store was asked."""
+
+    async def work(store: Store) -> None:
+        key = await new_key(store, budget_nusd=10**9, tokens_per_minute=1_000_000)
+        for turn in range(10):
+            names = [f"{turn} {number}" for number in range(16)]
+            asked = (store.ledger.reserve(key.id, 1000, tokens=900, request_id=n) for n in names)
+            for answer in await asyncio.gather(*asked):
+                assert isinstance(answer, Ticket)
+                assert answer.minute == 30_000_000
+                answer.settle(1000, tokens=90)
+
+    with_store(store_url, work, lambda: 1_800_000_010.0)
+
+
 def test_a_released_request_leaves_nothing_spent_and_all_its_tokens(store_url: str) -> None:
     async def work(store: Store) -> None:
         key = await new_key(store, budget_nusd=100, tokens_per_minute=1000)
