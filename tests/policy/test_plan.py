@@ -251,6 +251,12 @@ def test_features_of_two_replies() -> None:
 RULE = AgreementRule((0, 1), 2)
 
 
+def test_the_rule_costs_both_and_the_third_as_often_as_they_differ() -> None:
+    action = RULE._replace(escalates=0.25).first(COSTS)
+    assert action.expected_cost_usd == pytest.approx(COSTS[0] + COSTS[1] + 0.25 * COSTS[2])
+    assert (action.columns, action.p_escalate) == ((0, 1), 0.25)
+
+
 def test_the_agreement_rule() -> None:
     assert RULE.first(COSTS).columns == (0, 1)
     assert RULE.then(state(0, 1, a="18", b="18"))[0] == 0
