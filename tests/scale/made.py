@@ -1,11 +1,16 @@
 """Files of queries, and what a run made of them."""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from equirouter.evaluation.benchmark import benchmark
+from equirouter.evaluation.results import Results
+from tests.toys import HashingEncoder, make_table
 
 LEVELS = ("easy", "medium", "hard")
 
@@ -49,3 +54,15 @@ def without_times(document: Any) -> Any:
         times = ("fit_seconds", "predict_us_per_query")
         return {key: without_times(of) for key, of in document.items() if key not in times}
     return document
+
+
+def small_benchmark() -> "partial[Results]":
+    """Of two routers on two seeds of a small table: fits enough for several processes."""
+    return partial(
+        benchmark,
+        make_table(),
+        HashingEncoder(),
+        routers=["knn:k=5", "mlp:epochs=2"],
+        n_seeds=2,
+        resamples=20,
+    )

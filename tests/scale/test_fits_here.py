@@ -12,22 +12,14 @@ import pytest
 
 from equirouter.data.tables import write_table
 from equirouter.errors import ConfigError, WorkerError
-from equirouter.evaluation.benchmark import benchmark
 from equirouter.scale.here import fits_here
 from tests.cli.invoke import invoke
-from tests.scale.made import without_times
-from tests.toys import HashingEncoder, make_table
+from tests.scale.made import small_benchmark, without_times
+from tests.toys import make_table
 
 
 def test_two_processes_find_the_same_figures_bit_for_bit(tmp_path: Path) -> None:
-    run = partial(
-        benchmark,
-        make_table(),
-        HashingEncoder(),
-        routers=["knn:k=5", "mlp:epochs=2"],
-        n_seeds=2,
-        resamples=20,
-    )
+    run = small_benchmark()
     told: dict[str, list[tuple[str, int, int]]] = {"one": [], "two": []}
     one = run(out=tmp_path / "one", progress=lambda *step: told["one"].append(step))
     two = run(
@@ -82,6 +74,13 @@ def test_an_interruption_does_not_wait_for_fits_to_end() -> None:
 
     with pytest.raises(KeyboardInterrupt):
         list(fits_here(works(), 2))
+
+
+def test_who_stops_reading_does_not_wait_for_fits_to_end() -> None:
+    works: list[partial[Any]] = [partial(told_by, 0), *[partial(never_ends)] * 3]
+    results = fits_here(works, 2)
+    assert next(results)[0] == 0
+    results.close()  # type: ignore[attr-defined]
 
 
 def never_ends() -> list[Any]:

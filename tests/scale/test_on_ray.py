@@ -14,7 +14,6 @@ import pytest
 from equirouter.cli import bars
 from equirouter.data.tables import write_table
 from equirouter.errors import ConfigError, DataError
-from equirouter.evaluation.benchmark import benchmark
 from equirouter.registry import ENCODERS
 from equirouter.scale import run as run_module
 from equirouter.scale.asked_rows import Asking
@@ -23,8 +22,8 @@ from equirouter.scale.output_parts import Done, Work
 from equirouter.scale.pieces import Piece
 from equirouter.scale.run import Summary, run_batch
 from tests.cli.invoke import invoke
-from tests.scale.made import parts, without_times, write_lines, write_parquet
-from tests.toys import HashingEncoder, make_table
+from tests.scale.made import parts, small_benchmark, without_times, write_lines, write_parquet
+from tests.toys import make_table
 
 ray = pytest.importorskip("ray")
 pytest.importorskip("ray.data")
@@ -77,14 +76,7 @@ def test_a_cluster_writes_the_same_parts(asking: Asking, tmp_path: Path) -> None
 def test_a_benchmark_while_nodes_come_and_go_has_the_same_figures_bit_for_bit(
     on_cluster: Any, tmp_path: Path
 ) -> None:
-    run = partial(
-        benchmark,
-        make_table(),
-        HashingEncoder(),
-        routers=["knn:k=5", "mlp:epochs=2"],
-        n_seeds=2,
-        resamples=20,
-    )
+    run = small_benchmark()
     made, nodes = on_cluster
     told: dict[str, list[tuple[str, int, int]]] = {"here": [], "there": []}
 

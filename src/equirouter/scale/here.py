@@ -18,10 +18,9 @@ from equirouter.pipeline.pipeline import RoutingPipeline
 from equirouter.scale.output_parts import Done, Work
 from equirouter.scale.pieces import Piece
 
-WAITING_PER_PROCESS = 2
-
-
 Result = TypeVar("Result")
+
+WAITING_PER_PROCESS = 2
 
 
 def each_here(work: Work, pieces: Iterable[Piece], n_processes: int) -> Iterator[Done]:
@@ -69,7 +68,7 @@ def processes(
 
     Raises WorkerError for a process that ended on its own.
     """
-    context = multiprocessing.get_context("spawn")
+    context, others = multiprocessing.get_context("spawn"), multiprocessing.active_children()
     with ProcessPoolExecutor(number, context, initializer=start, initargs=given) as pool:
         try:
             yield pool
@@ -78,9 +77,10 @@ def processes(
                 "one of the processes was ended by the system, often for lack of memory; run the "
                 "same command again, with fewer --workers"
             ) from error
-        except KeyboardInterrupt:  # a fit takes longer than anyone waits
+        except (KeyboardInterrupt, GeneratorExit):  # a fit takes longer than anyone waits
             for process in multiprocessing.active_children():
-                process.terminate()
+                if process not in others:
+                    process.terminate()
             raise
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
