@@ -21,8 +21,7 @@ from equirouter.serve.records import RequestRecord
 _log = logging.getLogger(__name__)
 
 _LARGEST_BATCH = 500
-_LARGEST_BATCH_HERE = 256  # some 4 ms of the event loop, for one request in as many
-_ROWS_AT_ONCE = 32  # some 0.6 ms of the event loop
+_LARGEST_BATCH_HERE = 256  # some 8 ms of the event loop, at once, so that few requests meet it
 _LONGEST_PAUSE = 1.0
 _RETRY_SECONDS = 0.001
 
@@ -48,7 +47,7 @@ class Writer:
         books: OnSQLite | OnPostgreSQL,
         worker: int,
         *,
-        flush_ms: float = 100.0,
+        flush_ms: float = 250.0,
         queue: int = 10_000,
     ) -> None:
         self._books, self._worker = books, worker
@@ -203,8 +202,7 @@ class Writer:
                 _log.warning("dropped the log entry of request %s: %s", record.request_id, kind)
 
     async def _once(self, batch: Batch) -> None:
-        while not batch.prepare(_ROWS_AT_ONCE):
-            await asyncio.sleep(0)  # requests come in between
+        batch.rows()  # before the transaction, for which others wait
         loop = asyncio.get_running_loop()
         deadline = loop.time() + BUSY_SECONDS
         while True:

@@ -31,17 +31,19 @@ class Batch:
     settlements: list[Settlement] = field(default_factory=list)
     records: list[RequestRecord] = field(default_factory=list)
     unused: dict[tuple[str, int], tuple[int, int]] = field(default_factory=dict)
-    _rows: "BatchRows" = field(default_factory=lambda: BatchRows())
+    _rows: "BatchRows | None" = None
 
-    def prepare(self, most: int) -> bool:
-        """Make up to so many rows, best before the transaction; whether all are made."""
-        rows, made = self._rows, len(self._rows.log)
-        for record in self.records[made : made + most]:
-            rows.log.append(log_row(record))
-            if (text := text_row(record)) is not None:
-                rows.texts.append(text)
-            add(rows, record)
-        return len(rows.log) == len(self.records)
+    def rows(self) -> "BatchRows":
+        """All rows, made once."""
+        if self._rows is None:
+            made = BatchRows()
+            for record in self.records:
+                made.log.append(log_row(record))
+                if (text := text_row(record)) is not None:
+                    made.texts.append(text)
+                add(made, record)
+            self._rows = made
+        return self._rows
 
     def halves(self) -> "list[Batch]":
         """Two batches of what is in this one, money first; none where it is a single thing."""
@@ -57,11 +59,6 @@ class Batch:
             Batch(0, settlements[:middle], records[:middle]),
             Batch(0, settlements[middle:], records[middle:]),
         ]
-
-    def rows(self) -> "BatchRows":
-        """All rows."""
-        self.prepare(len(self.records))
-        return self._rows
 
 
 @dataclass(frozen=True, slots=True)
