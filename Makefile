@@ -21,13 +21,14 @@ check: $(VENV)/.dev
 	$(PY) -m mypy
 
 docs: $(VENV)/.dev
-	$(PY) -m equirouter.cli.reference > docs/cli.md
-	$(PY) -m equirouter.cli.reference settings > docs/gateway-settings.md
+	mkdir -p build
+	$(PY) -m equirouter.cli.reference > build/commands.md
+	$(PY) -m equirouter.cli.reference settings > build/settings.md
 	$(PY) benchmarks/pages.py
 	$(PY) -m zensical build --clean --strict
 
 clean:
-	rm -rf $(VENV) runs site .cache
+	rm -rf $(VENV) build runs site .cache
 
 $(PY):
 	$(PYTHON) -m venv $(VENV)

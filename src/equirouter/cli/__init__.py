@@ -10,7 +10,7 @@
     control_options.py options of the commands that decide: controls and constraints
     bars.py            progress bars
     grouped_help.py    headings and examples of help texts, names that a shell completes
-    reference.py       docs/cli.md, from the help texts
+    reference.py       commands and settings on the site, from the code
 
 Nothing heavy is imported before a command runs, so that `--help` answers at once.
 """

@@ -1,7 +1,7 @@
-"""Pages that are made from the code.
+"""The parts of two pages that are made from the code when the site is built.
 
-python -m equirouter.cli.reference > docs/cli.md
-python -m equirouter.cli.reference settings > docs/gateway-settings.md
+python -m equirouter.cli.reference           every command, on docs/cli.md
+python -m equirouter.cli.reference settings  every setting of the gateway, on docs/gateway-settings.md
 """
 
 import io
@@ -21,29 +21,6 @@ from equirouter.cli.app import app
 from equirouter.serve.settings import GatewaySettings
 
 WIDTH = 88  # of the help texts, whatever the terminal is
-
-INTRODUCTION = """\
-# Command line
-
-What `equirouter COMMAND --help` says.
-
-Every command also has `--json` (one JSON document on stdout, everything else on stderr), `--quiet`
-(no progress, no remarks) and `-h`. Work of over two seconds shows a progress bar on stderr.
-
-| exit code | means |
-|---|---|
-| 0 | done |
-| 1 | failed, for a reason that the caller cannot fix, such as a training loss that diverged |
-| 2 | the caller can fix it: an option, a name, a file, an optional package, a full disk |
-| 3 | the gate said no: what was served is still served |
-| 130 | interrupted |
-
-An error is one sentence on stderr: what was found, where, and the way out. With `--json` it is on
-stdout as well: `{"error": {"type": "DataError", "message": "..."}}`.
-
-What `bench` and `train` write: [files](files.md).
-"""
-
 
 SHARED = """\
 ## Options that mean the same everywhere
@@ -67,7 +44,7 @@ _MEMBERS = re.compile(r"^Commands:\n(?:  .*\n)+", re.MULTILINE)
 
 
 def reference() -> str:
-    """The text of docs/cli.md: an introduction, then the help of every command."""
+    """What several options mean, then the help of every command."""
     helps = {command: f"{_help(command)}\n" for command in _commands(app)}
     meanings: dict[str, list[str]] = defaultdict(list)
     for text in helps.values():
@@ -75,7 +52,7 @@ def reference() -> str:
             name, meaning, _ = _option(found)
             meanings[name].append(meaning)
     shared = {name: said[0] for name, said in meanings.items() if len(said) > len(set(said)) == 1}
-    parts = [INTRODUCTION, SHARED]
+    parts = [SHARED]
     parts += [f"- `{name}`: {meaning}" for name, meaning in shared.items()]
     for command, text in helps.items():
         own = _OPTION.sub(lambda found: "" if _option(found)[0] in shared else found[0], text)
@@ -129,18 +106,6 @@ def _help(command: tuple[str, ...]) -> str:
     return _EMPTY.sub("", own).strip()
 
 
-SETTINGS = """\
-# Settings of the gateway
-
-`equirouter serve gateway.toml` reads one file. `equirouter serve --example` prints one to begin
-with, `equirouter serve gateway.toml --check` names the errors in yours. This page is made from the
-code (`make docs`).
-
-Paths are relative to the file. Secrets are never in it: a setting that ends in `_env` is the name
-of an environment variable, one that ends in `_file` the path of a file that holds nothing else. At
-least one upstream and one model are needed; everything else has a default.
-"""
-
 MORE = {
     "server.shutdown_seconds": "gateway-operations.md#start-and-stop",
     "pipeline.encoder_options": "encoders-other.md#options-that-a-pipeline-does-not-carry",
@@ -171,11 +136,9 @@ _CODE = re.compile(
 
 
 def settings_reference() -> str:
-    """The text of docs/gateway-settings.md: every section of gateway.toml, from its class."""
-    parts = [SETTINGS]
-    for name, field in GatewaySettings.model_fields.items():
-        parts.append(_section(name, _class_in(field.annotation), level=2))
-    return "\n".join(parts)
+    """Every section of gateway.toml, from its class."""
+    fields = GatewaySettings.model_fields.items()
+    return "\n".join(_section(name, _class_in(of.annotation), level=2) for name, of in fields)
 
 
 def _section(name: str, section: type[BaseModel], level: int) -> str:
