@@ -8,7 +8,7 @@ halves, in month 5 the small one gets worse behind its name, in month 7 a new ta
 the second table), in month 10 a model joins. Half of the answers are rated: a tenth of the ratings
 is wrong, and 5 % of the users say the opposite of what is so. Shadows are scored by a grader that
 errs on 5 % of the answers. Arms: `never` is the first pipeline, `loop` retrains every month by
-`equirouter retrain`, `ungated` does and takes whatever comes out.
+`equirouter retrain`, `ungated` retrains every week and takes whatever comes out.
 """
 
 import argparse
@@ -23,7 +23,7 @@ import time
 import zlib
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import astuple, dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -49,7 +49,7 @@ from equirouter.serve.settings_file import read_settings
 from equirouter.training.joining import with_model
 from equirouter.training.pool_changes import repriced
 
-MONTHS = 13
+MONTHS, WEEKS = 13, 4
 CHEAPER, WORSE, NEW_TASK, JOINS = 2, 4, 6, 9  # months, counted from 0
 QUALITY = 0.95
 FIRST_LABELS, JOIN_LABELS = 600, 100
@@ -268,6 +268,11 @@ class Got:
             np.array(models),
         )
 
+    @classmethod
+    def joined(cls, parts: Sequence["Got"]) -> "Got":
+        """Of parts that follow each other."""
+        return cls(*(np.concatenate(column) for column in zip(*map(astuple, parts), strict=True)))
+
 
 async def one(http: aiohttp.ClientSession, traffic: Traffic, number: int) -> str:
     """Ask, and rate the answer; which model gave it."""
@@ -385,11 +390,11 @@ class Arm:
     saved: Path | None = None
     months: list[dict[str, Any]] = field(default_factory=list)
 
-    def keep(self, month: int, pipeline: Path, got: Got, beside: float) -> None:
-        """Save what a month came to, and the version that served it."""
+    def keep(self, part: str, pipeline: Path, got: Got, beside: float) -> None:
+        """Save what a month, or a week of it, came to, and the version that served it."""
         if self.saved is None:
             return
-        folder = self.saved / self.name / f"{month + 1:02}"
+        folder = self.saved / self.name / part
         shutil.copytree(pipeline, folder / "p", dirs_exist_ok=True)
         np.savez(folder / "got.npz", beside=beside, **vars(got))
 
@@ -419,7 +424,8 @@ async def year(arm: Arm, traffic: Traffic, per_month: int, first: Path) -> None:
                 target = folder / path.relative_to(first)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(path.read_bytes())
-        beside, never = 0.0, RoutingPipeline.load(folder / "p")
+        beside = paid = 0.0
+        never = RoutingPipeline.load(folder / "p")
         async with provider(traffic) as url:
             for month in range(MONTHS):
                 traffic.month = month
@@ -427,26 +433,32 @@ async def year(arm: Arm, traffic: Traffic, per_month: int, first: Path) -> None:
                 if arm.name == "never":
                     chosen = [never.decide(traffic.text(n)).model or "" for n in numbers]
                     got = Got.of(traffic, numbers, chosen)
-                    arm.keep(month, PipelineVersions(folder / "p").path(), got, 0.0)
+                    arm.keep(f"{month + 1:02}", PipelineVersions(folder / "p").path(), got, 0.0)
                     arm.note(figures(traffic, numbers, got, 0.0))
                     continue
                 joins = changed(folder, traffic, per_month, gated=arm.name == "loop")
-                version = PipelineVersions(folder / "p").path()
-                pool = RoutingPipeline.load(version).models
-                path = config(folder, url, world, pool, month)
-                got = await served(path, traffic, numbers)
-                total = spent_beside(path)
-                arm.keep(month, version, got, total - beside)
-                facts = figures(traffic, numbers, got, total - beside)
-                beside = total
-                settings, now = read_settings(path), time.time() + 60
-                while (await asyncio.to_thread(score_log, path, settings, now=now)).answers:
-                    pass
-                if arm.name == "loop":
-                    said = await asyncio.to_thread(command, "retrain", path)
-                else:
-                    current = RoutingPipeline.load(PipelineVersions(folder / "p").path())
-                    said = await retrained_ungated(path, current)
+                weeks = 1 if arm.name == "loop" else WEEKS
+                parts = []
+                for week, of_part in enumerate(np.array_split(numbers, weeks)):
+                    version = PipelineVersions(folder / "p").path()
+                    pool = RoutingPipeline.load(version).models
+                    path = config(folder, url, world, pool, month)
+                    got = await served(path, traffic, range(of_part[0], of_part[-1] + 1))
+                    total = spent_beside(path)
+                    named = f"{month + 1:02}" + (f"-{week + 1}" if weeks > 1 else "")
+                    arm.keep(named, version, got, total - paid)
+                    parts.append(got)
+                    paid = total
+                    settings, now = read_settings(path), time.time() + 60
+                    while (await asyncio.to_thread(score_log, path, settings, now=now)).answers:
+                        pass
+                    if arm.name == "loop":
+                        said = await asyncio.to_thread(command, "retrain", path)
+                    else:
+                        current = RoutingPipeline.load(PipelineVersions(folder / "p").path())
+                        said = await retrained_ungated(path, current)
+                facts = figures(traffic, numbers, Got.joined(parts), paid - beside)
+                beside = paid
                 arm.note(facts | {"retrain": said} | ({"joins": joins} if joins else {}))
 
 

@@ -12,7 +12,8 @@ The loop pays for its shadows in all three; `never` is told the new price. One p
 holds for all months of a quarter, whichever version served.
 
 Intervals: 1,000 bootstrap draws of the distinct queries of both tables, the same for all arms and
-seeds, in each of which all is read off anew; of all seeds together, of the seeds as well.
+seeds, in each of which all is read off anew; of all seeds together, of the seeds as well. An arm
+that was saved for some seeds is compared on those.
 """
 
 import argparse
@@ -48,11 +49,12 @@ KEPT = (0.9, 0.95, 0.97)
 class Month:
     """The requests of a month and what every model makes of them, in the order of PRICES.
 
-    rows (n,): of the world. right, usd (n, K).
+    rows (n,): of the world. requests (n,): their numbers. right, usd (n, K).
     """
 
     traffic: Traffic
     number: int
+    requests: np.ndarray
     rows: np.ndarray
     right: np.ndarray
     usd: np.ndarray
@@ -66,10 +68,17 @@ class Month:
         return cls(
             traffic,
             number,
+            np.array(numbers),
             np.array(traffic.rows)[numbers],
             np.column_stack([one.right for one in got]),
             np.column_stack([one.usd for one in got]),
         )
+
+    def split(self, n: int) -> list[Self]:
+        """Parts of equal length, such as weeks, each with its own version."""
+        columns = (self.requests, self.rows, self.right, self.usd)
+        parts = zip(*(np.array_split(column, n) for column in columns), strict=True)
+        return [type(self)(self.traffic, self.number, *part) for part in parts]
 
     def choices(self, pipeline: RoutingPipeline, lambdas: np.ndarray) -> np.ndarray:
         """What a pipeline chooses (n, T) at prices of quality."""
@@ -79,9 +88,7 @@ class Month:
 
     def expected(self, pipeline: RoutingPipeline) -> tuple[np.ndarray, np.ndarray]:
         """Performance and cost (n, K) that a pipeline expects of its models."""
-        n = len(self.rows)
-        texts = [self.traffic.text(self.number * n + place) for place in range(n)]
-        seen = pipeline.stage.look(texts)
+        seen = pipeline.stage.look([self.traffic.text(number) for number in self.requests])
         return seen.estimates, seen.costs
 
 
@@ -99,9 +106,8 @@ class Sums:
     moved: dict[str, np.ndarray]
 
 
-def served(saved: Path, arm: str, number: int) -> tuple[RoutingPipeline, Got, float]:
-    """What an arm had in a month: its version, what clients got, the cost of its shadows."""
-    folder = saved / arm / f"{number + 1:02}"
+def served(folder: Path) -> tuple[RoutingPipeline, Got, float]:
+    """What an arm had in a month or week: version, what clients got, the cost of its shadows."""
     with np.load(folder / "got.npz") as kept:
         got = Got(kept["right"], kept["usd"], kept["model"])
         return RoutingPipeline.load(folder / "p"), got, float(kept["beside"])
@@ -134,23 +140,26 @@ def summed(saved: Path, months: list[Month], m: int) -> Sums:
 
     as_served, moved = {}, {}
     for arm in ("loop", *OTHERS):
-        if not all((saved / arm / f"{month.number + 1:02}").exists() for month in months):
+        kept = [sorted((saved / arm).glob(f"{month.number + 1:02}*")) for month in months]
+        if not all(kept):
             continue
-        found = [served(saved, arm, month.number) for month in months]
+        found = [served(folder) for folders in kept for folder in folders]
+        counts = zip(months, map(len, kept), strict=True)
+        parts = [part for month, n in counts for part in month.split(n)]
         beside = sum(usd for *_, usd in found) / len(rows)
         got = [np.column_stack([one.right, one.usd + beside]) for _, one, _ in found]
         as_served[arm] = by_query(got)
-        made = [as_now(one[0], arm, month) for one, month in zip(found, months, strict=True)]
-        lambdas = spread([of.expected(p) for of, p in zip(months, made, strict=True)])
-        parts = []
-        for month, pipeline in zip(months, made, strict=True):
+        made = [as_now(one[0], arm, part) for one, part in zip(found, parts, strict=True)]
+        lambdas = spread([of.expected(p) for of, p in zip(parts, made, strict=True)])
+        points = []
+        for part, pipeline in zip(parts, made, strict=True):
             chosen = np.column_stack(
-                [month.choices(pipeline, lambdas), np.zeros(len(month.rows), dtype=int)]
+                [part.choices(pipeline, lambdas), np.zeros(len(part.rows), dtype=int)]
             )
             at = np.arange(len(chosen))[:, None]
-            usd = month.usd[at, chosen] + beside
-            parts.append(np.stack([month.right[at, chosen], usd], axis=2))
-        moved[arm] = by_query(parts)
+            usd = part.usd[at, chosen] + beside
+            points.append(np.stack([part.right[at, chosen], usd], axis=2))
+        moved[arm] = by_query(points)
     strong = by_query([np.column_stack([of.right[:, 0], of.usd[:, 0]]) for of in months])
     return Sums(np.bincount(rows, minlength=m).astype(float), strong, as_served, moved)
 
@@ -178,13 +187,15 @@ def rows_of(quarter: str, seeds: dict[int, Sums], m: int) -> list[list[str]]:
     """Rows of the table: of every seed and of all together."""
     rng = np.random.default_rng(2)
     draws = rng.multinomial(m, np.full(m, 1 / m), DRAWS).astype(float)
-    which = rng.integers(len(seeds), size=(DRAWS, len(seeds)))
     once = {seed: read_off(sums, np.ones((1, m))) for seed, sums in seeds.items()}
     drawn = {seed: read_off(sums, draws) for seed, sums in seeds.items()}
     rows = []
-    arms = [arm for arm in OTHERS if all(arm in sums.moved for sums in seeds.values())]
     names = ("neither", *(f"to {kept:.2f}" for kept in KEPT), "to the loop's", "one")
-    for arm in arms:
+    for arm in OTHERS:
+        saved = [seed for seed, sums in seeds.items() if arm in sums.moved]
+        if not saved:
+            continue
+        which = rng.integers(len(saved), size=(DRAWS, len(saved)))
         for name in names:
             ours = "neither" if name == "one" else name
             theirs = "to the loop's" if name == "one" else name
@@ -192,11 +203,11 @@ def rows_of(quarter: str, seeds: dict[int, Sums], m: int) -> list[list[str]]:
             def both(found: dict[tuple[str, str], np.ndarray]) -> np.ndarray:
                 return np.hstack([found[ours, "loop"], found[theirs, arm]])  # noqa: B023
 
-            value = np.stack([both(once[seed])[0] for seed in seeds])  # (S, 4)
-            sample = np.stack([both(drawn[seed]) for seed in seeds])  # (S, D, 4)
-            for place, seed in enumerate(seeds):
+            value = np.stack([both(once[seed])[0] for seed in saved])  # (S, 4)
+            sample = np.stack([both(drawn[seed]) for seed in saved])  # (S, D, 4)
+            for place, seed in enumerate(saved):
                 rows.append(cells(quarter, seed, arm, name, value[place], sample[place]))
-            if len(seeds) > 1:
+            if len(saved) > 1:
                 pooled = sample[which.T, np.arange(DRAWS)].mean(axis=0)
                 rows.append(cells(quarter, "all", arm, name, value.mean(axis=0), pooled))
     return rows
