@@ -360,11 +360,10 @@ def family(pid: int) -> list[int]:
     return [pid, *(one for child in children for one in family(int(child)))]
 
 
-def resident_alone(pid: int) -> float:
-    """MB of a process."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    own = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
-    return own / 1024
+def resident_alone(pid: int, kind: str = "VmRSS") -> float:
+    """MB of a process. kind: a line of /proc/PID/status, such as RssAnon: what no file backs."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(kind)) / 1024
 
 
 EVERYTHING = """
@@ -426,7 +425,9 @@ def soak(folder: Path, options: argparse.Namespace) -> None:
             measured = load(case, bodies[len(seen) % 2], key, options, 4)
             seen.append((passed, sum(map(resident_alone, pids))))
             rate = measured["requests_per_second"]
-            print(f"{passed:6.0f} s  {seen[-1][1]:6.1f} MB  {rate:6.0f} requests/s", flush=True)
+            own = sum(resident_alone(pid, "RssAnon") for pid in pids)
+            line = f"{passed:6.0f} s  {seen[-1][1]:6.1f} MB, {own:6.1f} without files"
+            print(f"{line}  {rate:6.0f} requests/s", flush=True)
         later = [memory for passed, memory in seen if passed >= 300]
         if len(later) > 12:
             first, last = median(later[:6]), median(later[-6:])
