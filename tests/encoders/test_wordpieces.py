@@ -19,7 +19,24 @@ REFERENCE = Tokenizer.from_str(toy_tokenizer().decode())
 words = st.sampled_from(
     ["cat", "CATS", "catser", "iced", "dogs1", "[SEP]", "[sep]", "[", "a" * 101, "caa", "é", "x"]
 )
-signs = st.sampled_from([" ", "", "\n", ".", "-", "\x00", "\x7f", "\x1c", "水", "\u200b", "!?"])
+signs = st.sampled_from(
+    [
+        " ",
+        "",
+        "\n",
+        ".",
+        "-",
+        "\x00",
+        "\x7f",
+        "\x1c",
+        "水",
+        "\u200b",
+        "!?",
+        "\u0301",
+        "\u3000",
+        "\f",
+    ]
+)
 built = st.lists(st.one_of(words, signs), max_size=30).map("".join)
 ascii_text = st.text(st.characters(max_codepoint=127), max_size=80)
 
@@ -69,7 +86,7 @@ def test_words_are_remembered_within_limits_and_never_pickled(
 ) -> None:
     monkeypatch.setattr(wordpieces, "MOST_SPLIT", 2)
     tokenizer = WordPieces(toy_tokenizer(), "toy")
-    for text in ("catser catser", "iced dogs1", "a" * 101, "catser iced dogs1 caa"):
+    for text in ("catser catser", "iced é dogs1", "a" * 101, "é" * 101, "catser iced dogs1 caa"):
         assert pieces(tokenizer, text) == REFERENCE.encode(text, add_special_tokens=False).ids
         assert len(tokenizer._split) <= 2
         assert max(map(len, tokenizer._split)) <= 100

@@ -1,7 +1,7 @@
 """The parts of two pages that are made from the code when the site is built.
 
 python -m equirouter.cli.reference           every command, on docs/cli.md
-python -m equirouter.cli.reference settings  every setting of the gateway, on docs/gateway-settings.md
+python -m equirouter.cli.reference settings  every gateway setting, on docs/gateway-settings.md
 """
 
 import io

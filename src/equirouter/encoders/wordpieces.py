@@ -1,13 +1,14 @@
 """All word pieces of a text as BERT's uncased tokenizer finds them, quickly and in linear time.
 
-Plain ASCII text is split by one regular expression and looked up, which takes a tenth of the time
-of the package tokenizers and gives the same pieces; every other text goes through that package.
+Words of plain ASCII are split by one regular expression and looked up, which takes a tenth of the
+time of the package tokenizers and gives the same pieces; every other word goes through it.
 """
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from equirouter.encoders.windows import text_parts
@@ -38,6 +39,7 @@ _EXPECTED_MODEL = {
 _SPECIAL_TOKENS = {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"}
 
 _PLAIN = re.compile(r"[\t\n\r -~]*")
+_BETWEEN_SPACES = re.compile(r"[^\t\n\r ]+")  # no rule of the tokenizer looks beyond one of these
 _SPECIAL = re.compile(r"\[(?:PAD|UNK|CLS|SEP|MASK)\]")  # one piece each, in upper case only
 _WORDS = re.compile(r"[a-z0-9]+|[!-/:-@\[-`{-~]")
 _LONGEST_WORD = 100
@@ -71,21 +73,30 @@ class WordPieces(WithoutCached):
             yield from map(self._pieces, text_parts(text, PART_CHARACTERS))
 
     def _pieces(self, text: str) -> list[int]:
-        if not text.isascii() or _SPECIAL.search(text) or not _PLAIN.fullmatch(text):
-            ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
-            return ids
+        if _is_plain(text):
+            return self._plain_pieces(text)
+        pieces: list[int] = []
+        for is_plain, words in groupby(_BETWEEN_SPACES.findall(text), _is_plain):
+            if is_plain:
+                pieces += self._plain_pieces(" ".join(words))
+            else:
+                for word in words:
+                    pieces += self._split.get(word) or self._remembered(word, self._by_package)
+        return pieces
+
+    def _plain_pieces(self, text: str) -> list[int]:
         known, split = self._first, self._split
         pieces = []
         for word in _WORDS.findall(text.lower()):
             if word in known:
                 pieces.append(known[word])
             else:
-                pieces += split.get(word) or self._remembered(word)
+                pieces += split.get(word) or self._remembered(word, self._pieces_within)
         return pieces
 
-    def _remembered(self, word: str) -> list[int]:
+    def _remembered(self, word: str, pieces_of: Callable[[str], list[int]]) -> list[int]:
         """The pieces of a word that is none itself, and which may come again."""
-        pieces = self._pieces_within(word)
+        pieces = pieces_of(word)
         if len(word) <= _LONGEST_WORD:
             if len(self._split) >= MOST_SPLIT:
                 self._split.clear()
@@ -113,9 +124,17 @@ class WordPieces(WithoutCached):
             known, start = self._inner, end
         return pieces
 
+    def _by_package(self, word: str) -> list[int]:
+        ids: list[int] = self._tokenizer.encode(word, add_special_tokens=False).ids
+        return ids
+
     @cached_property
     def _tokenizer(self) -> "Tokenizer":
         return _without_limits(self.content)
+
+
+def _is_plain(text: str) -> bool:
+    return text.isascii() and not _SPECIAL.search(text) and _PLAIN.fullmatch(text) is not None
 
 
 def load_tokenizer(content: bytes, place: str) -> "Tokenizer":
