@@ -2,8 +2,11 @@
 
 import asyncio
 import json
+import sqlite3
 import time
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,7 @@ import pytest
 import sqlalchemy as sa
 
 from equirouter.errors import ConfigError
+from equirouter.labelling import log_scoring
 from equirouter.labelling.log_scoring import LogScored, score_log
 from equirouter.serve.money.log_export import Exported, export_log
 from equirouter.serve.money.store.schema import day_spending, grades
@@ -112,6 +116,49 @@ def test_answers_to_one_query_get_scores_once(tmp_path: Path) -> None:
     assert table.is_complete.all()
     assert table.scored_by is not None
     assert table.scored_by.to_lists() == [["regex", "regex"]] * 2
+
+
+def test_the_store_can_be_written_while_answers_are_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = configured(tmp_path, "regex:pattern=^RIGHT")
+    settings = read_settings(config)
+    logged(settings)
+    looks: list[int] = []
+
+    def looked(connection: sa.Connection, now: float) -> Any:
+        path = connection.engine.url.database
+        with closing(sqlite3.connect(str(path), timeout=0)) as other:
+            other.execute("BEGIN IMMEDIATE")  # raises where a transaction holds the lock
+            found = waiting(connection, now)
+        looks.append(len(found))
+        return found
+
+    waiting = log_scoring._waiting
+    monkeypatch.setattr(log_scoring, "_waiting", looked)
+    assert score_log(config, settings, now=LATER).scored == looks[0] == 4
+
+
+def test_an_answer_that_another_process_claims_meanwhile_is_left_to_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = configured(tmp_path, "regex:pattern=^RIGHT")
+    settings = read_settings(config)
+    logged(settings)
+    looked_for = log_scoring._waiting
+    ran: list[int] = []
+
+    def looked(connection: sa.Connection, now: float) -> Any:
+        found = looked_for(connection, now)
+        if not ran:  # the other process looks, claims and scores between our look and our claim
+            ran.append(len(found))
+            with ThreadPoolExecutor(1) as other:
+                ran.append(other.submit(score_log, config, settings, now=now).result().scored)
+        return found
+
+    monkeypatch.setattr(log_scoring, "_waiting", looked)
+    assert score_log(config, settings, now=LATER) == LogScored()
+    assert ran == [4, 4]
 
 
 def test_the_command_says_what_it_did(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -35,6 +35,7 @@ LOOKS_BACK_SECONDS = 86_400.0
 LOST_SECONDS = 3600.0
 """A process that scores for longer has died."""
 _PIECES = 5
+_IN_ONE_TRANSACTION = 100  # answers: the gateway waits for the lock meanwhile
 _US = 1_000_000
 
 
@@ -120,7 +121,10 @@ def score_log(config: Path, settings: GatewaySettings, *, now: float | None = No
     async def begin() -> tuple[list[_Answer], int]:
         async with connected(settings.store) as database:
             await migrate(database)
-            answers = await database.write(_claimed, now)
+            found = await database.read(_waiting, now)  # takes long in a long log: without the lock
+            answers = []
+            for part in _parts(found):
+                answers += await database.write(_claimed, part, now)
             wanted = limit_nusd // _PIECES if answers and asks else 0
             money = (today(now), limit_nusd, wanted)
             return answers, await database.write(take, "shadow", *money) if wanted else 0
@@ -129,7 +133,9 @@ def score_log(config: Path, settings: GatewaySettings, *, now: float | None = No
         answers: Sequence[_Answer], scored: Scored | None, left_nusd: int, *, again: bool
     ) -> None:
         async with connected(settings.store) as database:
-            await database.write(_keep, answers, scored, again=again)
+            scores = {} if scored is None else _by_answer(scored.table)
+            for part in _parts(answers):
+                await database.write(_keep, part, scores, again=again)
             if left_nusd:
                 await database.write(give_back, "shadow", today(now), left_nusd)
 
@@ -195,13 +201,18 @@ def _collect(folder: str, answers: Sequence[_Answer], settings: GatewaySettings)
             collection.keep(made)  # what it cost is in the log
 
 
-def _claimed(connection: sa.Connection, now: float) -> list[_Answer]:
-    """Answers that nobody has scored, entered as being scored by this process."""
+def _is_lost(now: float) -> sa.ColumnElement[bool]:
+    """Whether the process that claimed an answer has died."""
+    g = grades.c
+    has_nothing = g.note.is_(None) & g.score.is_(None)
+    return has_nothing & (g.claimed_at_us < round((now - LOST_SECONDS) * _US))
+
+
+def _waiting(connection: sa.Connection, now: float) -> list[_Answer]:
+    """Answers of shadows that nobody has scored, the oldest first, and those of their clients."""
     c, g, t = log.c, grades.c, texts.c
     now_us = round(now * _US)
-    is_lost = g.note.is_(None) & g.score.is_(None)
-    is_lost &= g.claimed_at_us < now_us - round(LOST_SECONDS * _US)
-    connection.execute(sa.delete(grades).where(is_lost))
+    is_free = g.request_id.is_(None) | _is_lost(now)
     newest = connection.execute(sa.select(sa.func.max(g.at_us))).scalar() or 0
     at_us = t.request_id == c.request_id
     new = (
@@ -214,10 +225,10 @@ def _claimed(connection: sa.Connection, now: float) -> list[_Answer]:
             c.served_model.is_not(None),
             c.at_us >= newest - round(LOOKS_BACK_SECONDS * _US),
             c.at_us < now_us - round(SETTLED_SECONDS * _US),
-            g.request_id.is_(None),
+            is_free,
             t.answer.is_not(None),
         )
-        .order_by(c.id)
+        .order_by(c.at_us)  # as an index has them, so that it ends with the last that is wanted
         .limit(AT_ONCE)
     )
     rows = connection.execute(new).all()
@@ -228,14 +239,23 @@ def _claimed(connection: sa.Connection, now: float) -> list[_Answer]:
         .outerjoin(grades, g.request_id == c.request_id)
         .where(
             c.id.in_([row.id for row in rows]) | c.request_id.in_(parents),
-            g.request_id.is_(None),
+            is_free,
             t.answer.is_not(None),
             t.prompt.is_not(None),
         )
         .order_by(c.id)
     )
-    answers = [_answer(row) for row in connection.execute(wanted)]
-    return [answer for answer in answers if _enter(connection, answer, now_us)]
+    return [_answer(row) for row in connection.execute(wanted)]
+
+
+def _parts(answers: Sequence[_Answer]) -> Iterator[Sequence[_Answer]]:
+    for start in range(0, len(answers), _IN_ONE_TRANSACTION):
+        yield answers[start : start + _IN_ONE_TRANSACTION]
+
+
+def _claimed(connection: sa.Connection, found: Sequence[_Answer], now: float) -> list[_Answer]:
+    """Those that no other process has claimed meanwhile, entered as being scored by this one."""
+    return [answer for answer in found if _enter(connection, answer, now)]
 
 
 def _answer(row: Any) -> _Answer:  # noqa: ANN401  # a row of the log
@@ -244,19 +264,27 @@ def _answer(row: Any) -> _Answer:  # noqa: ANN401  # a row of the log
     return _Answer(row.request_id, row.at_us, query, row.served_model, row.prompt, row.answer)
 
 
-def _enter(connection: sa.Connection, answer: _Answer, now_us: int) -> bool:
+def _enter(connection: sa.Connection, answer: _Answer, now: float) -> bool:
     """Whether this process is the first to score an answer."""
-    insert = inserting(connection.dialect.name)
-    row = {"request_id": answer.request_id, "at_us": answer.at_us, "claimed_at_us": now_us}
-    entered = connection.execute(insert(grades).values(row).on_conflict_do_nothing())
+    claimed = {"claimed_at_us": round(now * _US)}
+    row = {"request_id": answer.request_id, "at_us": answer.at_us, **claimed}
+    insert = inserting(connection.dialect.name)(grades).values(row)
+    entered = connection.execute(
+        insert.on_conflict_do_update(
+            index_elements=["request_id"], set_=claimed, where=_is_lost(now)
+        )
+    )
     return entered.rowcount == 1
 
 
 def _keep(
-    connection: sa.Connection, answers: Sequence[_Answer], scored: Scored | None, *, again: bool
+    connection: sa.Connection,
+    answers: Sequence[_Answer],
+    scores: Mapping[tuple[str, str], tuple[float, str | None]],
+    *,
+    again: bool,
 ) -> None:
     """Write the scores. again: answers without one are left for another run."""
-    scores = {} if scored is None else _by_answer(scored.table)
     for answer in answers:
         score_, by = scores.get((answer.query, answer.model), (None, None))
         mine = grades.c.request_id == answer.request_id

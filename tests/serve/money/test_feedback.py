@@ -1,11 +1,17 @@
 """Feedback: what may be sent, and what becomes of it."""
 
+import sqlite3
+from contextlib import closing
+from itertools import product
+from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from equirouter.errors import GatewayError
-from equirouter.serve.money.feedback import Feedback, read_feedback
+from equirouter.serve.money.feedback import Feedback, kept_share, read_feedback
 from equirouter.serve.money.store.reports import ModelFeedback, StoreReports
 from equirouter.serve.money.store.store import Store
 from equirouter.serve.records import Key, UserFeedback
@@ -100,6 +106,37 @@ def test_an_edit_is_worth_the_words_that_it_left(store_url: str) -> None:
         assert (caught.value.status, caught.value.code) == (409, "no_text")
 
     with_store(store_url, work)
+
+
+@given(*[st.lists(st.sampled_from("abc"), max_size=12)] * 2)
+def test_the_share_that_an_edit_kept(before: list[str], after: list[str]) -> None:
+    longest = [[0] * (len(after) + 1) for _ in range(len(before) + 1)]  # of the first i and j words
+    for i, j in product(range(1, len(before) + 1), range(1, len(after) + 1)):
+        together = longest[i - 1][j - 1] + (before[i - 1] == after[j - 1])
+        longest[i][j] = max(together, longest[i - 1][j], longest[i][j - 1])
+    n_words = len(before) + len(after)
+    assert kept_share(before, after) == (2 * longest[-1][-1] / n_words if n_words else 1.0)
+
+
+def test_nobody_waits_for_the_store_while_an_edit_is_compared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared: list[float] = []
+
+    def compare(before: list[str], after: list[str]) -> float:
+        with closing(sqlite3.connect(tmp_path / "x.db", timeout=0)) as other:
+            other.execute("BEGIN IMMEDIATE")  # raises where a transaction holds the lock
+        compared.append(kept_share(before, after))
+        return compared[-1]
+
+    async def work(store: Store) -> None:
+        store.writer.log(record("a", answer="one two"))
+        monkeypatch.setattr("equirouter.serve.money.feedback.kept_share", compare)
+        edit = UserFeedback("a", 0.0, source="edit", edited="one three")
+        await Feedback(store).give(None, edit)
+        assert compared == [0.5]
+
+    with_store(f"sqlite:///{tmp_path}/x.db", work)
 
 
 def test_feedback_is_on_ones_own_answered_requests(

@@ -2,7 +2,9 @@
 
 import asyncio
 import time
-from difflib import SequenceMatcher
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -18,7 +20,7 @@ _KINDS = ("score", "thumbs", "edited")
 _FIELDS = ("request_id", *_KINDS, "comment")
 _LONGEST_COMMENT = 4000
 _LONGEST_EDIT = 100_000
-_MOST_WORDS = 2000  # the comparison takes time with the square of them
+_MOST_WORDS = 20_000  # compared in some 20 ms
 _WAITS = (0.0, 0.1, 0.2)  # another worker may have served the request and not yet logged it
 
 
@@ -79,27 +81,32 @@ class Feedback:
             for wait in _WAITS:
                 await asyncio.sleep(wait)
                 await self._store.writer.flush()
-                model = await self._store.database.write(_keep, key, feedback)
-                if model is not None:
+                values = await self._store.database.read(_read, key, feedback)
+                if values is not None:
                     break
+            if values is not None and values["model"] is not None:
+                await self._store.database.write(_keep, values)
         except StoreGoneError as error:
             raise store_unreachable() from error
-        if model is None:
+        if values is None:
             raise GatewayError(
                 404,
                 f"no request {feedback.request_id!r} of this key is in the log",
                 code="request_not_found",
                 param="request_id",
             )
-        if not model:
+        if values["model"] is None:
             raise GatewayError(
                 409, "no model answered this request", code="not_answered", param="request_id"
             )
-        return model
+        return str(values["model"])
 
 
-def _keep(connection: sa.Connection, key: Key | None, given: UserFeedback) -> str | None:
-    """Returns the model that answered, "" if none did; None for no such request."""
+def _read(connection: sa.Connection, key: Key | None, given: UserFeedback) -> dict[str, Any] | None:
+    """The row to keep, without a score where no model answered; None for no such request.
+
+    Nobody waits for the lock meanwhile: an edit is compared here.
+    """
     row = connection.execute(
         sa.select(log.c.at_us, log.c.key_id, log.c.served_model).where(
             log.c.request_id == clean(given.request_id)
@@ -107,31 +114,34 @@ def _keep(connection: sa.Connection, key: Key | None, given: UserFeedback) -> st
     ).first()
     if row is None or not (key is None or key.is_admin or row.key_id == key.id):
         return None
-    if row.served_model is None:
-        return ""
-    score = given.score if given.edited is None else _likeness(connection, given)
+    score = given.score
+    if row.served_model is not None and given.edited is not None:
+        score = _likeness(connection, given)
+    return {
+        "request_id": given.request_id,
+        "at_us": row.at_us,
+        "given_at_us": round(time.time() * 1e6),
+        "key_id": row.key_id,
+        "model": row.served_model,
+        "score": score,
+        "comment": clean(given.comment),
+        "source": given.source,
+    }
+
+
+def _keep(connection: sa.Connection, values: dict[str, Any]) -> None:
     insert = inserting(connection.dialect.name)
-    written = insert(feedback).values(
-        request_id=given.request_id,
-        at_us=row.at_us,
-        given_at_us=round(time.time() * 1e6),
-        key_id=row.key_id,
-        model=row.served_model,
-        score=score,
-        comment=clean(given.comment),
-        source=given.source,
-    )
+    written = insert(feedback).values(values)
     names = ("given_at_us", "score", "comment", "source")
     connection.execute(
         written.on_conflict_do_update(
             index_elements=["request_id"], set_={name: written.excluded[name] for name in names}
         )
     )
-    return str(row.served_model)
 
 
 def _likeness(connection: sa.Connection, given: UserFeedback) -> float:
-    """The share of words, from 0 to 1, that an edit left as they were (Ratcliff and Obershelp).
+    """The share of words, from 0 to 1, that an edit left as they were.
 
     Raises GatewayError 409 where the answer was not logged.
     """
@@ -145,5 +155,23 @@ def _likeness(connection: sa.Connection, given: UserFeedback) -> float:
             code="no_text",
             param="edited",
         )
-    words = answer.split()[:_MOST_WORDS], (given.edited or "").split()[:_MOST_WORDS]
-    return SequenceMatcher(None, *words, autojunk=False).ratio() if any(words) else 1.0
+    before, after = answer.split()[:_MOST_WORDS], (given.edited or "").split()[:_MOST_WORDS]
+    return kept_share(before, after)
+
+
+def kept_share(before: Sequence[str], after: Sequence[str]) -> float:
+    """Twice the longest common subsequence over the words of both, 0 to 1; 1 where there are none.
+
+    By bits, a word of `before` each (Hyyrö 2004): texts of any words take time with the product of
+    their lengths, over 64. difflib may take a minute for 2,000 words.
+    """
+    places: dict[str, int] = defaultdict(int)
+    for place, word in enumerate(before):
+        places[word] |= 1 << place
+    whole = (1 << len(before)) - 1
+    row = whole
+    for word in after:
+        match = row & places.get(word, 0)
+        row = ((row + match) | (row - match)) & whole
+    n_words = len(before) + len(after)
+    return 2 * (len(before) - row.bit_count()) / n_words if n_words else 1.0
