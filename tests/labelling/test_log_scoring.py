@@ -161,6 +161,24 @@ def test_an_answer_that_another_process_claims_meanwhile_is_left_to_it(
     assert ran == [4, 4]
 
 
+def test_answers_to_one_query_are_claimed_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = configured(tmp_path, "regex:pattern=^RIGHT")
+    settings = read_settings(config)
+    logged(settings)
+    claim, claims = log_scoring._claimed, []
+
+    def claimed(connection: sa.Connection, found: Any, now: float) -> Any:
+        claims.append([answer.request_id for answer in found])
+        return claim(connection, found, now)
+
+    monkeypatch.setattr(log_scoring, "_claimed", claimed)
+    monkeypatch.setattr(log_scoring, "_IN_ONE_TRANSACTION", 1)
+    assert score_log(config, settings, now=LATER).scored == 4
+    assert claims == [["small-0", "large-0"], ["small-1", "large-1"]]
+
+
 def test_the_command_says_what_it_did(tmp_path: Path) -> None:
     config = configured(tmp_path, "regex:pattern=^RIGHT")
     logged(read_settings(config), time.time() - 90)

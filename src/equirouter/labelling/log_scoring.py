@@ -5,6 +5,8 @@ import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -121,10 +123,17 @@ def score_log(config: Path, settings: GatewaySettings, *, now: float | None = No
     async def begin() -> tuple[list[_Answer], int]:
         async with connected(settings.store) as database:
             await migrate(database)
-            found = await database.read(_waiting, now)  # takes long in a long log: without the lock
-            answers = []
-            for part in _parts(found):
-                answers += await database.write(_claimed, part, now)
+            answers: list[_Answer] = []
+            again = True
+            while again and len(answers) < AT_ONCE:
+                found = await database.read(_waiting, now)  # takes long: without the lock
+                mine = [
+                    answer
+                    for part in _parts(found)
+                    for answer in await database.write(_claimed, part, now)
+                ]
+                answers += mine
+                again = len(mine) < len(found)  # another process took some: there may be more
             wanted = limit_nusd // _PIECES if answers and asks else 0
             money = (today(now), limit_nusd, wanted)
             return answers, await database.write(take, "shadow", *money) if wanted else 0
@@ -249,8 +258,16 @@ def _waiting(connection: sa.Connection, now: float) -> list[_Answer]:
 
 
 def _parts(answers: Sequence[_Answer]) -> Iterator[Sequence[_Answer]]:
-    for start in range(0, len(answers), _IN_ONE_TRANSACTION):
-        yield answers[start : start + _IN_ONE_TRANSACTION]
+    """Some at a time; those to one query stay together, as graders compare them."""
+    query = attrgetter("query")
+    part: list[_Answer] = []
+    for _, answers_to_one in groupby(sorted(answers, key=query), query):
+        part += answers_to_one
+        if len(part) >= _IN_ONE_TRANSACTION:
+            yield part
+            part = []
+    if part:
+        yield part
 
 
 def _claimed(connection: sa.Connection, found: Sequence[_Answer], now: float) -> list[_Answer]:
