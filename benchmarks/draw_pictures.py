@@ -202,7 +202,11 @@ def loop() -> bytes:
     """A simulated year: what is kept of the strongest model's quality, and at what cost."""
     rows = rows_of("loop")
     months = [int(row["month"]) for row in rows]
-    arms = (("never", FAINT, "never retrained"), ("loop", BEFORE, "retrained every month"))
+    arms = (
+        ("never", FAINT, "never retrained"),
+        ("ungated", AFTER, "every week, without a gate"),
+        ("loop", BEFORE, "every month, with the gate"),
+    )
 
     def paint(figure: Any) -> None:  # noqa: ANN401  # a matplotlib object
         for column, (measure, low, high) in enumerate((("quality", 0.75, 1), ("cost", 0, 0.75))):
