@@ -224,7 +224,7 @@ def loop() -> bytes:
                     axes.text(month, 0.015, event, rotation=90, ha="right", color=FAINT, size=7)
             if measure == "quality":
                 axes.axhline(0.95, color=INK, linewidth=1, linestyle="--")
-                axes.text(13.3, 0.955, "promised", ha="right", va="bottom", color=INK)
+                axes.text(8, 0.955, "promised", ha="center", va="bottom", color=INK)
                 axes.legend(loc="lower left", frameon=False, labelcolor=INK)
 
     return draw_svg(paint, (8.4, 2.9), title="A year with and without retraining")
