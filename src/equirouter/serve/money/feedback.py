@@ -20,8 +20,8 @@ _KINDS = ("score", "thumbs", "edited")
 _FIELDS = ("request_id", *_KINDS, "comment")
 _LONGEST_COMMENT = 4000
 _LONGEST_EDIT = 100_000
-_MOST_WORDS = 20_000  # compared in some 20 ms
-_WAITS = (0.0, 0.1, 0.2)  # another worker may have served the request and not yet logged it
+_MOST_WORDS = 20_000  # compared within 0.1 s
+_WAITS = (0.0, 0.1, 0.4)  # another worker may have served the request and not yet logged it
 
 
 def read_feedback(document: object) -> UserFeedback:
@@ -103,7 +103,7 @@ class Feedback:
 
 
 def _read(connection: sa.Connection, key: Key | None, given: UserFeedback) -> dict[str, Any] | None:
-    """The row to keep, without a score where no model answered; None for no such request.
+    """The row to keep, its model None where none answered; None for no such request.
 
     Nobody waits for the lock meanwhile: an edit is compared here.
     """
