@@ -44,7 +44,7 @@ _MEMBERS = re.compile(r"^Commands:\n(?:  .*\n)+", re.MULTILINE)
 
 
 def reference() -> str:
-    """What several options mean, then the help of every command."""
+    """The options that several commands share, then the help of every command."""
     helps = {command: f"{_help(command)}\n" for command in _commands(app)}
     meanings: dict[str, list[str]] = defaultdict(list)
     for text in helps.values():

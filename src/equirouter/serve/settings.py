@@ -274,7 +274,7 @@ class StoreSettings(SettingsSection):
     """sqlite:///FILE or postgresql://HOST/DATABASE (extra serve)."""
     url_env: str | None = None
     """Environment variable that holds the URL, with its password."""
-    flush_ms: Positive = 250.0
+    flush_ms: Positive = 100.0
     """How long log entries may wait to be written together."""
     queue: Count = 10_000
     """Most that may wait; further ones are dropped and counted."""

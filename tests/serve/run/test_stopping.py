@@ -166,7 +166,7 @@ def test_replicas_are_replaced_one_by_one_and_no_request_is_lost(tmp_path: Path)
     async def run() -> None:
         async with fake.fake_upstream() as upstream:
             path = config(tmp_path, upstream.url)
-            headers = {"Authorization": f"Bearer {await key_of(path, budget_nusd=10**9)}"}
+            headers = {"Authorization": f"Bearer {await key_of(path, budget_nusd=10**10)}"}
             urls: list[str] = []
             statuses: list[int] = []
             is_over = asyncio.Event()

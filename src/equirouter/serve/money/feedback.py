@@ -21,7 +21,7 @@ _FIELDS = ("request_id", *_KINDS, "comment")
 _LONGEST_COMMENT = 4000
 _LONGEST_EDIT = 100_000
 _MOST_WORDS = 20_000  # compared within 0.1 s
-_WAITS = (0.0, 0.1, 0.4)  # another worker may have served the request and not yet logged it
+_WAITS = (0.0, 0.1, 0.2)  # another worker may have served the request and not yet logged it
 
 
 def read_feedback(document: object) -> UserFeedback:

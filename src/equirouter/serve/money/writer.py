@@ -47,7 +47,7 @@ class Writer:
         books: OnSQLite | OnPostgreSQL,
         worker: int,
         *,
-        flush_ms: float = 250.0,
+        flush_ms: float = 100.0,
         queue: int = 10_000,
     ) -> None:
         self._books, self._worker = books, worker
