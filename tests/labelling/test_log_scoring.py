@@ -102,10 +102,16 @@ def spent_nusd(settings: GatewaySettings) -> int | None:
     return found
 
 
-def test_answers_to_one_query_get_scores_once(tmp_path: Path) -> None:
-    config = configured(tmp_path, "regex:pattern=^RIGHT")
+def with_answers(folder: Path) -> tuple[Path, GatewaySettings]:
+    """A gateway whose log has answers that a grader without a model can score."""
+    config = configured(folder, "regex:pattern=^RIGHT")
     settings = read_settings(config)
     logged(settings)
+    return config, settings
+
+
+def test_answers_to_one_query_get_scores_once(tmp_path: Path) -> None:
+    config, settings = with_answers(tmp_path)
     assert score_log(config, settings, now=1_800_000_010.0) == LogScored()  # may still be coming
     found = score_log(config, settings, now=LATER)
     assert (found.answers, found.scored, found.spent_usd) == (4, 4, 0.0)
@@ -121,9 +127,7 @@ def test_answers_to_one_query_get_scores_once(tmp_path: Path) -> None:
 def test_the_store_can_be_written_while_answers_are_looked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = configured(tmp_path, "regex:pattern=^RIGHT")
-    settings = read_settings(config)
-    logged(settings)
+    config, settings = with_answers(tmp_path)
     looks: list[int] = []
 
     def looked(connection: sa.Connection, now: float) -> Any:
@@ -142,9 +146,7 @@ def test_the_store_can_be_written_while_answers_are_looked_for(
 def test_an_answer_that_another_process_claims_meanwhile_is_left_to_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = configured(tmp_path, "regex:pattern=^RIGHT")
-    settings = read_settings(config)
-    logged(settings)
+    config, settings = with_answers(tmp_path)
     looked_for = log_scoring._waiting
     ran: list[int] = []
 
@@ -164,9 +166,7 @@ def test_an_answer_that_another_process_claims_meanwhile_is_left_to_it(
 def test_answers_to_one_query_are_claimed_together(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = configured(tmp_path, "regex:pattern=^RIGHT")
-    settings = read_settings(config)
-    logged(settings)
+    config, settings = with_answers(tmp_path)
     claim, claims = log_scoring._claimed, []
 
     def claimed(connection: sa.Connection, found: Any, now: float) -> Any:
@@ -242,9 +242,7 @@ def _n_grades(connection: sa.Connection) -> int:
 
 
 def test_what_a_killed_process_had_claimed_is_scored_after_an_hour(tmp_path: Path) -> None:
-    config = configured(tmp_path, "regex:pattern=^RIGHT")
-    settings = read_settings(config)
-    logged(settings)
+    config, settings = with_answers(tmp_path)
 
     def claim(connection: sa.Connection) -> None:
         for name in ("small-0", "large-0"):
