@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from equirouter.arrays import Float32Array, FloatArray
+from equirouter.arrays import Float32Array, FloatArray, IntArray
 from equirouter.errors import PipelineError
 
 _ARRAYS: dict[str, tuple[type[np.generic], int]] = {
@@ -77,15 +77,22 @@ class TokenTable:
 
         parts: the ids of the pieces; the result is the same, bit for bit, however they are divided.
         """
-        total = np.zeros(len(self.scale))
-        for ids in parts:
-            for start in range(0, len(ids), _EXACT_TERMS):
-                some = np.array(ids[start : start + _EXACT_TERMS])
-                rows = self.rows.take(some, axis=0).astype(np.float32)  # (n, d)
-                total += np.dot(self._counts.take(some), rows)
-        total *= self._scale
+        sums = [
+            self._sum(np.array(ids[start : start + _EXACT_TERMS]))
+            for ids in parts
+            for start in range(0, len(ids), _EXACT_TERMS)
+        ]
+        if not sums:
+            return None
+        total = self._scale * (sums[0] if len(sums) == 1 else np.sum(sums, axis=0, dtype=float))
         length = math.sqrt(np.dot(total, total))
         return total / length if length > 0 else None
+
+    def _sum(self, ids: IntArray) -> Float32Array:
+        """The sum of at most _EXACT_TERMS weighted rows, exact."""
+        rows = self.rows.take(ids, axis=0).astype(np.float32)  # (n, d)
+        total: Float32Array = np.dot(self._counts.take(ids), rows)
+        return total
 
     @cached_property
     def _scale(self) -> FloatArray:

@@ -65,7 +65,7 @@ def chat_request(
     messages = listed_messages(body, limits)
     kinds: set[str] = set()
     for place, message in enumerate(messages):
-        kinds.update(_kinds(message, f"messages[{place}]"))
+        _check_message(message, place, kinds)
     options = body.get("stream_options")
     if options is not None and not isinstance(options, dict):
         raise wrong_field("stream_options", options, "an object")
@@ -116,22 +116,23 @@ def checked_model(body: dict[str, Any]) -> str:
     return model
 
 
-def _kinds(message: object, place: str) -> Iterator[str]:
-    """The kinds of content of a message beside text; checks its form."""
+def _check_message(message: object, place: int, kinds: set[str]) -> None:
+    """Check the form of a message; what it has beside text is added to kinds."""
     if not isinstance(message, dict) or not isinstance(message.get("role"), str):
-        raise wrong_field(place, message, 'an object with a "role"')
+        raise wrong_field(f"messages[{place}]", message, 'an object with a "role"')
     content = message.get("content")
     if content is None or isinstance(content, str):
         return
+    field = f"messages[{place}].content"
     if not isinstance(content, list):
-        raise wrong_field(f"{place}.content", content, "a text, a list of parts, or null")
+        raise wrong_field(field, content, "a text, a list of parts, or null")
     for number, part in enumerate(content):
         if not isinstance(part, dict) or not isinstance(part.get("type"), str):
-            raise wrong_field(f"{place}.content[{number}]", part, 'an object with a "type"')
+            raise wrong_field(f"{field}[{number}]", part, 'an object with a "type"')
         if part["type"] == "image_url":
-            yield "vision"
+            kinds.add("vision")
         elif part["type"] == "input_audio":
-            yield "audio"
+            kinds.add("audio")
 
 
 def _needs(body: dict[str, Any], kinds: set[str]) -> frozenset[str]:
@@ -171,11 +172,12 @@ def unpriced(body: dict[str, Any]) -> tuple[str, ...]:
 
     Tools that the provider runs, OpenRouter's plugins and other models, Anthropic's fast mode.
     """
+    asked = [name for name in _UNPRICED if body.get(name) is not None]
     tools = body.get("tools")
-    listed = tools if isinstance(tools, list) else []
-    kinds = {str(tool.get("type")) for tool in listed if isinstance(tool, dict)}
-    run_there = [f"tools of type {kind[:60]}" for kind in sorted(kinds - _RUN_BY_THE_CLIENT)]
-    return (*(name for name in _UNPRICED if body.get(name) is not None), *run_there)
+    if tools and isinstance(tools, list):
+        kinds = {str(tool.get("type")) for tool in tools if isinstance(tool, dict)}
+        asked += [f"tools of type {kind[:60]}" for kind in sorted(kinds - _RUN_BY_THE_CLIENT)]
+    return tuple(asked)
 
 
 def named_tier(body: dict[str, Any]) -> str | None:

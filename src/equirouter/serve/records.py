@@ -345,6 +345,8 @@ class RequestRecord:
     @property
     def is_fallback(self) -> bool:
         """Whether a model was called as another one had failed. Those of a cascade are planned."""
+        if len(self.attempts) < 2:
+            return False
         planned = ("first", "audit", "check")
         tried = {attempt.model for attempt in self.attempts if attempt.role not in planned}
         return len(tried) > 1

@@ -132,6 +132,8 @@ def reported_nusd(usage: object, headers: Mapping[str, str]) -> int | None:
         stated = stated.get("total_cost")
     if stated is None:
         stated = _number(headers.get(LITELLM_COST))
+    if stated is None:
+        return None
     parts: list[Any] = [stated]
     if report.get("is_byok") is True:
         details = report.get("cost_details")

@@ -129,8 +129,7 @@ class Feasible:
             else:
                 rates = known.rates[_tier(known, chat), tokens.caches, has_audio]
             output *= n
-            most = [_most_nusd(of_tier, prompt, output) for of_tier in rates]
-            bounds[model] = Bound(prompt, output, max(most), answer)
+            bounds[model] = Bound(prompt, output, _most_nusd(rates, prompt, output), answer)
         return bounds
 
     def removed(
@@ -292,12 +291,18 @@ def _tier(model: _Model, chat: ChatRequest) -> str | None:
     return _UNKNOWN_TIER if served is None else tier
 
 
-def _most_nusd(rates: _Rates, prompt: int, output: int) -> int:
-    reached = rates[0]
-    for row in rates:
-        if prompt >= row[0]:
-            reached = row
-    return nusd((prompt * reached[1] + output * reached[2]) / 1e6)
+def _most_nusd(rates: Iterable[_Rates], prompt: int, output: int) -> int:
+    """The most that so many tokens cost in one of several tiers."""
+    most = 0.0
+    for of_tier in rates:
+        reached = of_tier[0]
+        for row in of_tier:
+            if prompt >= row[0]:
+                reached = row
+        cost = prompt * reached[1] + output * reached[2]
+        if cost > most:
+            most = cost
+    return nusd(most / 1e6)
 
 
 def _too_expensive(bound: Bound, limit: int) -> Removal | None:

@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 
 from equirouter.cost.prices import Price
-from equirouter.pipeline.decision import Decision
+from equirouter.pipeline.decision import ByModel, Decision
 from equirouter.serve.chat import ChatRequest
 from equirouter.serve.plan.feasible import Bound
 from equirouter.serve.plan.loading import LoadedPipeline
@@ -198,7 +198,7 @@ def ranked_plan(
     answer.
     """
     ranked = [] if decision.model is None else [decision.model, *decision.fallbacks]
-    costs = decision.predicted_costs_usd
+    scores, costs = _as_dict(decision.scores), _as_dict(decision.predicted_costs_usd)
     decided_by: DecidedBy = "policy"
     if last in ranked[1:] and _stays(request.chat, decision, last, prices, rule):
         ranked.remove(last)
@@ -211,7 +211,7 @@ def ranked_plan(
             Candidate(
                 name,
                 request.bounds[name].nusd,
-                decision.scores[name],
+                scores[name],
                 costs[name],
                 request.bounds[name].answer,
             )
@@ -221,7 +221,7 @@ def ranked_plan(
         setting=decision.setting,
         value=decision.value,
         removed=_removed(request, decision, ranked),
-        scores=decision.scores,
+        scores=scores,
         predicted_costs_usd=costs,
         prompt_tokens=first.prompt,
         max_output_tokens=first.output,
@@ -239,6 +239,11 @@ def ranked_plan(
         else loaded.expected_share(decision.setting, decision.value),
         session=request.session,
     )
+
+
+def _as_dict(by_model: Mapping[str, float]) -> Mapping[str, float]:
+    """The numbers of a decision, which are read many times: from an array each would be slow."""
+    return by_model.as_dict() if isinstance(by_model, ByModel) else by_model
 
 
 def _stays(

@@ -3,6 +3,7 @@
 from dataclasses import fields, replace
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -37,6 +38,13 @@ def test_a_row_by_hand() -> None:
     assert (row["tokens_estimated"], row["stream"], row["status"]) == (False, False, 200)
     assert row["attempts"] == '[["small","here","ok",200,12.5]]'
     assert (row["note"], row["error"]) == (None, "half ?")
+
+
+@pytest.mark.parametrize(("error", "kept"), [("a\0b", "a\ufffdb"), ("a\ud800b", "a?b")])
+def test_a_call_is_written_as_every_database_takes_it(error: str, kept: str) -> None:
+    made = record(attempts=[Attempt("m", "u", "timeout", None, 0.25, error)])
+    (call,) = orjson.loads(log_row(made)["attempts"])
+    assert call == ["m", "u", "timeout", None, 0.25, kept]
 
 
 def test_what_is_not_known_is_null() -> None:

@@ -20,7 +20,7 @@ from equirouter.serve.money.store.schema import (
     workers,
 )
 from equirouter.serve.money.store.store import Store
-from equirouter.serve.money.store.write_batches import Batch, BatchRows, add, text_row, write_batch
+from equirouter.serve.money.store.write_batches import Batch, BatchRows, text_row, write_batch
 from equirouter.serve.records import Attempt, RequestRecord, Tokens
 from tests.serve.stores import ask, ids, money, new_key, record, rows, summed, with_store
 
@@ -157,10 +157,7 @@ AT, MINUTE, HALF_HOUR = 1_800_002_000, 1_800_001_980, 1_800_001_800  # in steps 
 
 
 def added_by(*requests: RequestRecord) -> BatchRows:
-    added = BatchRows()
-    for request in requests:
-        add(added, request)
-    return added
+    return Batch(records=list(requests)).rows()
 
 
 def counted(request: RequestRecord) -> dict[str, int]:

@@ -18,11 +18,12 @@ _MOST_COPIED = 64 * 1024
 class Incoming:
     """An answer as it comes in. Raises UpstreamError where it breaks off, behind what came."""
 
-    __slots__ = ("_connection", "_error", "_held", "_pieces", "_waiter", "parser")
+    __slots__ = ("_connection", "_error", "_held", "_loop", "_pieces", "_waiter", "parser")
 
     def __init__(self, connection: "Connection", parser: AnswerParser) -> None:
         self.parser = parser
         self._connection: Connection | None = connection  # while the answer is on it
+        self._loop = connection.loop
         self._pieces: list[bytes] = []
         self._held = 0
         self._error: UpstreamError | None = None
@@ -65,7 +66,7 @@ class Incoming:
     async def _more(self) -> None:
         if self._error is not None:
             raise self._error
-        self._waiter = asyncio.get_running_loop().create_future()
+        self._waiter = self._loop.create_future()
         try:
             await self._waiter
         finally:
@@ -97,8 +98,12 @@ class Connection(asyncio.Protocol):
     """
 
     def __init__(
-        self, freed: Callable[["Connection"], None], lost: Callable[["Connection"], None]
+        self,
+        loop: asyncio.AbstractEventLoop,
+        freed: Callable[["Connection"], None],
+        lost: Callable[["Connection"], None],
     ) -> None:
+        self.loop = loop
         self.deadline = float("inf")
         self._freed, self._lost = freed, lost
         self._incoming: Incoming | None = None

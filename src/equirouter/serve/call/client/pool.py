@@ -24,10 +24,12 @@ _REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
 class HttpClient:
     """The connections of a process to all its providers; closed with all that is on them.
 
-    There is no limit on them but those of the guards. A connection is kept for 30 seconds.
+    There is no limit on them but those of the guards. A connection is kept for 30 seconds. Made
+    and used on one event loop.
     """
 
     def __init__(self) -> None:
+        self.loop = asyncio.get_running_loop()  # kept: to ask for it is a system call
         self._origins: dict[Way, Origin] = {}
         self._connections: set[Connection] = set()
         self._tls: ssl.SSLContext | None = None
@@ -70,25 +72,25 @@ class HttpClient:
         connection.deadline = deadline
         self._connections.add(connection)
         if deadline < self._wakes_at:
-            self._set(asyncio.get_running_loop(), deadline)
+            self._set(deadline)
 
     def forget(self, connection: Connection) -> None:
         """The connection is gone."""
         self._connections.discard(connection)
 
-    def _set(self, loop: asyncio.AbstractEventLoop, deadline: float) -> None:
+    def _set(self, deadline: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
         self._wakes_at = deadline
-        self._timer = loop.call_at(deadline, self._wake, loop)
+        self._timer = self.loop.call_at(deadline, self._wake)
 
-    def _wake(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._timer, self._wakes_at, now = None, _NEVER, loop.time()
+    def _wake(self) -> None:
+        self._timer, self._wakes_at, now = None, _NEVER, self.loop.time()
         for connection in list(self._connections):
             if connection.deadline <= now + _TIMER_SECONDS:
                 connection.expire()
         if self._connections:
-            self._set(loop, min(one.deadline for one in self._connections))
+            self._set(min(one.deadline for one in self._connections))
 
 
 class Origin:
@@ -113,7 +115,7 @@ class Origin:
         one if nothing came back, and only if a provider that got it twice would do no more than
         once: a completion may have begun, and would be paid for twice.
         """
-        deadline = asyncio.get_running_loop().time() + seconds
+        deadline = self._client.loop.time() + seconds
         while True:
             kept = self._kept()
             connection = kept or await self._opened(min(connect_seconds, seconds))
@@ -144,10 +146,10 @@ class Origin:
         where = self.way.proxy or self.way
         try:
             async with asyncio.timeout(seconds):
-                loop = asyncio.get_running_loop()
-                if loop.time() >= self._known_until:
+                now = self._client.loop.time
+                if now() >= self._known_until:
                     self._addresses = await resolve(self.way)
-                    self._known_until = loop.time() + _ADDRESS_SECONDS
+                    self._known_until = now() + _ADDRESS_SECONDS
                 return await connect(
                     self.way,
                     self._addresses,
@@ -168,10 +170,10 @@ class Origin:
             raise UpstreamError("connect", why) from error
 
     def _made(self) -> Connection:
-        return Connection(self._freed, self._lost)
+        return Connection(self._client.loop, self._freed, self._lost)
 
     def _freed(self, connection: Connection) -> None:
-        self._client.watch(connection, asyncio.get_running_loop().time() + _KEPT_SECONDS)
+        self._client.watch(connection, self._client.loop.time() + _KEPT_SECONDS)
         self._free.append(connection)
 
     def _lost(self, connection: Connection) -> None:

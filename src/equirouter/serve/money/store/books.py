@@ -8,6 +8,7 @@ there is a thread.
 """
 
 import asyncio
+import operator
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -64,10 +65,10 @@ class OnSQLite:
         self._driver.execute("PRAGMA busy_timeout = 0")
         self._driver.execute("PRAGMA wal_autocheckpoint = 0")
         dialect = sqlite.dialect(paramstyle="qmark")  # SQLite looks long for a name among many
-        self._sql: dict[str, tuple[str, Sequence[str]]] = {}
+        self._sql: dict[str, tuple[str, Callable[[Mapping[str, Any]], Sequence[Any]]]] = {}
         for name, statement in statements("sqlite").items():
             compiled: Any = statement.compile(dialect=dialect)  # type: ignore[attr-defined]
-            self._sql[name] = str(compiled), compiled.positiontup
+            self._sql[name] = str(compiled), _in_order(compiled.positiontup)
         self._thread: ThreadPoolExecutor | None = None
         if database.durability == "power":
             self._thread = ThreadPoolExecutor(1, thread_name_prefix="books")
@@ -118,18 +119,18 @@ class OnSQLite:
 
     def rows(self, name: str, values: Mapping[str, Any]) -> Sequence[Any]:
         """The rows of a SELECT."""
-        sql, names = self._sql[name]
-        return self._driver.execute(sql, [values[name] for name in names]).fetchall()
+        sql, in_order = self._sql[name]
+        return self._driver.execute(sql, in_order(values)).fetchall()
 
     def change(self, name: str, values: Mapping[str, Any]) -> int:
         """How many rows a statement changed."""
-        sql, names = self._sql[name]
-        return self._driver.execute(sql, [values[name] for name in names]).rowcount
+        sql, in_order = self._sql[name]
+        return self._driver.execute(sql, in_order(values)).rowcount
 
     def change_all(self, name: str, values: list[dict[str, Any]]) -> None:
         """Run a statement for each of several sets of values."""
-        sql, names = self._sql[name]
-        self._driver.executemany(sql, [[row[name] for name in names] for row in values])
+        sql, in_order = self._sql[name]
+        self._driver.executemany(sql, map(in_order, values))
 
     def lock(self, ids: list[str]) -> None:
         """SQLite has one lock for all, and the transaction began with it."""
@@ -137,6 +138,13 @@ class OnSQLite:
     def listed(self, items: Sequence[str] | Sequence[int]) -> str:
         """A JSON list."""
         return orjson.dumps(items).decode()
+
+
+def _in_order(names: Sequence[str]) -> Callable[[Mapping[str, Any]], Sequence[Any]]:
+    """What puts values in the order of a statement's parameters."""
+    if len(names) < 2:  # an itemgetter of one name gives no sequence
+        return lambda values: [values[name] for name in names]
+    return operator.itemgetter(*names)
 
 
 class OnPostgreSQL:

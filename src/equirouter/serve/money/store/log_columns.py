@@ -64,15 +64,28 @@ def _plan(record: RequestRecord) -> str | None:
 def _attempts(record: RequestRecord) -> str | None:
     if not record.attempts:
         return None
-    return orjson.dumps([_known(attempt) for attempt in record.attempts]).decode()
+    calls = [_known(attempt) for attempt in record.attempts]
+    try:
+        document = orjson.dumps(calls)
+        is_clean = _NUL not in document
+    except orjson.JSONEncodeError:  # half a character
+        is_clean = False
+    if not is_clean:
+        document = orjson.dumps([list(map(_cleaned, call)) for call in calls])
+    return document.decode()
 
 
-def _known(attempt: Attempt) -> list[Any]:
+def _known(attempt: Attempt) -> tuple[Any, ...]:
     """The fields of a call without those at the end that are not known: most have few."""
-    values = list(_ATTEMPT(attempt))
-    while values[-1] is None:
-        values.pop()
-    return [clean(value) if isinstance(value, str) else value for value in values]
+    values: tuple[Any, ...] = _ATTEMPT(attempt)
+    n = len(values)
+    while values[n - 1] is None:
+        n -= 1
+    return values[:n]
+
+
+def _cleaned(value: object) -> object:
+    return clean(value) if isinstance(value, str) else value
 
 
 def _cascade(record: RequestRecord) -> str | None:
@@ -93,6 +106,7 @@ _CANDIDATE, _ATTEMPT = (
     attrgetter(*(field.name for field in fields(kind))) for kind in (Candidate, Attempt)
 )
 
+_NUL = orjson.dumps("\0").strip(b'"')
 _MICRO, _MILLI_IN_MICRO = 1e6, 1000.0
 
 COLUMNS = (
@@ -148,35 +162,35 @@ _PLAN_FIELDS = tuple(
 _OTHERS = attrgetter(*_PLAN_FIELDS)
 
 
-def _read(part: str) -> tuple[tuple[str, ...], Callable[[object], tuple[Any, ...]], dict[str, Any]]:
+def _read(
+    part: str,
+) -> tuple[tuple[str, ...], Callable[[object], tuple[Any, ...]], tuple[Any, ...]]:
     """The columns of a part of the record, what reads them, and their values where it is None."""
     columns = {column: field for column, of, field in _PLACES if of == part and field}
-    without = {column.name: False if column.required else None for column in columns}
-    return tuple(without), attrgetter(*columns.values()), without
+    without = tuple(False if column.required else None for column in columns)
+    return tuple(column.name for column in columns), attrgetter(*columns.values()), without
 
 
 # many fields at once: this is done for each request
-_PARTS = {part: _read(part) for part in ("", "plan", "tokens")}
+_OF_RECORD, _OF_PLAN, _OF_TOKENS = (_read(part) for part in ("", "plan", "tokens"))
+_MADE = {column.name: column.value for column in COLUMNS if callable(column.value)}
+_NAMES = (*_OF_RECORD[0], *_OF_PLAN[0], *_OF_TOKENS[0], *_MADE)
 _SCALED = [(column.name, column.scale) for column in COLUMNS if column.scale is not None]
 _TEXTS = [column.name for column, _, field in _PLACES if field and isinstance(column.type, String)]
-_MADE = [(column.name, column.value) for column in COLUMNS if callable(column.value)]
 
 
 def log_row(record: RequestRecord) -> dict[str, Any]:
     """The row of the table log."""
-    row: dict[str, Any] = {}
-    parts = ("", record), ("plan", record.plan), ("tokens", record.tokens)
-    for part, values in parts:
-        names, fields_of, without = _PARTS[part]
-        row.update(without if values is None else zip(names, fields_of(values), strict=True))
+    values = [*_OF_RECORD[1](record)]
+    for part, (_, read, without) in ((record.plan, _OF_PLAN), (record.tokens, _OF_TOKENS)):
+        values += without if part is None else read(part)
+    values += [made(record) for made in _MADE.values()]
+    row = dict(zip(_NAMES, values, strict=True))
     for name, scale in _SCALED:
         if row[name] is not None:
             row[name] = round(row[name] * scale)
-    for name in _TEXTS:
-        if row[name] is not None:
-            row[name] = clean(row[name])
-    for name, made in _MADE:
-        row[name] = made(record)
+    if not _is_clean("".join(filter(None, map(row.get, _TEXTS)))):
+        row |= {name: clean(row[name]) for name in _TEXTS}
     return row
 
 
@@ -220,6 +234,10 @@ def attempts_of(row: Mapping[str, Any]) -> list[Attempt]:
 
 def clean(text: str | None) -> str | None:
     """A text that every database takes: without NUL, and without halves of characters."""
-    if text is None or (text.isascii() and "\0" not in text):
+    if text is None or _is_clean(text):
         return text
     return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode("utf-8")
+
+
+def _is_clean(text: str) -> bool:
+    return text.isascii() and "\0" not in text

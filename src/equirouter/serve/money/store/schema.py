@@ -214,7 +214,7 @@ sums = Table(
 SUMS = tuple(column.name for column in sums.c if column.name not in sums.primary_key.columns)
 
 STEPS = (60, 1800)
-"""Seconds over which the log is summed up."""
+"""Seconds over which the log is summed up; each step holds whole ones of the first."""
 
 Place: TypeAlias = tuple[int, int, str, str, str]
 """The key of a row of the table sums: step, start, key_id, model, decided_by."""

@@ -3,11 +3,10 @@
 A batch is written once even if the answer to its commit was lost: its number goes with it.
 """
 
-import operator
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import orjson
 
@@ -18,6 +17,9 @@ from equirouter.serve.money.store.schema import OPEN, STEPS, SUMS, Place, accoun
 from equirouter.serve.money.store.statements import summed
 from equirouter.serve.money.store.workers import charged_sums, entry
 from equirouter.serve.records import RequestRecord
+
+_Sums: TypeAlias = dict[Place, list[int]]
+_Counts: TypeAlias = dict[tuple[int, int, str, str], list[int]]
 
 
 @dataclass(slots=True)
@@ -36,13 +38,9 @@ class Batch:
     def rows(self) -> "BatchRows":
         """All rows, made once."""
         if self._rows is None:
-            made = BatchRows()
-            for record in self.records:
-                made.log.append(log_row(record))
-                if (text := text_row(record)) is not None:
-                    made.texts.append(text)
-                add(made, record)
-            self._rows = made
+            texts = [row for record in self.records if (row := text_row(record)) is not None]
+            log = [log_row(record) for record in self.records]
+            self._rows = BatchRows(log, texts, *_added(self.records))
         return self._rows
 
     def halves(self) -> "list[Batch]":
@@ -65,14 +63,10 @@ class Batch:
 class BatchRows:
     """The rows of a batch; sums and counts: what is added to these tables, by their keys."""
 
-    log: list[dict[str, Any]] = field(default_factory=list)
-    texts: list[dict[str, Any]] = field(default_factory=list)
-    sums: dict[Place, list[int]] = field(
-        default_factory=lambda: defaultdict(lambda: [0] * len(SUMS))
-    )
-    counts: dict[tuple[int, int, str, str], list[int]] = field(
-        default_factory=lambda: defaultdict(lambda: [0])
-    )
+    log: list[dict[str, Any]]
+    texts: list[dict[str, Any]]
+    sums: _Sums
+    counts: _Counts
 
 
 def write_batch(run: Runner, worker: int, batch: Batch) -> None:
@@ -160,28 +154,30 @@ def text_row(record: RequestRecord) -> dict[str, Any] | None:
     }
 
 
-def add(rows: BatchRows, record: RequestRecord) -> None:
-    """Add what a request counts for."""
-    plan, at = record.plan, int(record.started_at)
-    who = (
-        record.key_id or "",
-        record.served_model or "",
-        "" if plan is None else plan.decided_by,
-    )
-    values = _counted(record)
-    names = [("status", str(record.status))]
-    if record.cascade is not None:
-        names.append(("cascade", record.cascade.ended))
-    names += [
-        ("call", orjson.dumps((attempt.upstream, attempt.model, attempt.outcome)).decode())
-        for attempt in record.attempts
-    ]
+def _added(records: Iterable[RequestRecord]) -> tuple[_Sums, _Counts]:
+    """What requests add to sums and counts: together by minute first, and then to each step."""
+    values: dict[tuple[int, str, str, str], list[Sequence[int]]] = defaultdict(list)
+    numbers: dict[tuple[int, str, str | tuple[str, ...]], int] = defaultdict(int)
+    for record in records:
+        plan, at = record.plan, int(record.started_at)
+        start = at - at % STEPS[0]
+        by = "" if plan is None else plan.decided_by
+        values[start, record.key_id or "", record.served_model or "", by].append(_counted(record))
+        numbers[start, "status", str(record.status)] += 1
+        if record.cascade is not None:
+            numbers[start, "cascade", record.cascade.ended] += 1
+        for attempt in record.attempts:
+            numbers[start, "call", (attempt.upstream, attempt.model, attempt.outcome)] += 1
+    sums: _Sums = defaultdict(lambda: [0] * len(SUMS))
+    counts: _Counts = defaultdict(lambda: [0])
     for step in STEPS:
-        start = at - at % step
-        row = rows.sums[step, start, *who]
-        row[:] = map(operator.add, row, values)
-        for kind, name in names:
-            rows.counts[step, start, kind, name][0] += 1
+        for (start, key_id, model, decided_by), rows in values.items():
+            place = step, start - start % step, key_id, model, decided_by
+            sums[place] = [sum(column) for column in zip(sums[place], *rows, strict=True)]
+        for (start, kind, name), number in numbers.items():
+            text = name if isinstance(name, str) else orjson.dumps(name).decode()
+            counts[step, start - start % step, kind, text][0] += number
+    return sums, counts
 
 
 def _counted(record: RequestRecord) -> Sequence[int]:
