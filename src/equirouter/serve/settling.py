@@ -126,7 +126,7 @@ def reported_nusd(usage: object, headers: Mapping[str, str]) -> int | None:
     In its usage, or in the header of LiteLLM's proxy. Where OpenRouter called with a key of one's
     own, `cost` is its fee alone, and what the key pays comes on top.
     """
-    report = usage if isinstance(usage, Mapping) else {}
+    report = usage if isinstance(usage, dict) else {}
     stated = report.get("cost")
     if isinstance(stated, Mapping):
         stated = stated.get("total_cost")
