@@ -124,9 +124,9 @@ def _simple(report: Mapping[str, Any]) -> Tokens | None:
     given, answered = report.get("prompt_tokens"), report.get("completion_tokens")
     if type(given) is not int or type(answered) is not int or given < 0 or answered < 0:
         return None
-    if report.get("total_tokens") != given + answered or any(
-        value for name, value in report.items() if name not in _TOTALS
-    ):
+    if report.get("total_tokens") != given + answered:
+        return None
+    if len(report) > len(_TOTALS) and any(report[name] for name in report.keys() - _TOTALS):
         return None
     return Tokens(given, answered)
 

@@ -59,7 +59,7 @@ class Bill:
     @property
     def spent_nusd(self) -> int:
         """The charge for all calls that are over."""
-        return sum(attempt.cost_nusd or 0 for attempt in self._record.attempts)
+        return sum([attempt.cost_nusd or 0 for attempt in self._record.attempts])
 
     def unseen_nusd(self, model: str, seconds: float) -> int:
         """The charge for a call of a model that ran so long, and brought no answer."""
@@ -121,12 +121,11 @@ class Bill:
     def settle(self, ticket: Reservation) -> None:
         """End the reservation with what the request cost."""
         record = self._record
-        unseen = [attempt for attempt in record.attempts if attempt.cost_nusd is not None]
         if record.tokens is not None:
             self._add_up()
-        elif unseen:
+        elif any(attempt.cost_nusd is not None for attempt in record.attempts):
             record.charged_by = self._unknown
-            if any(attempt.cost_nusd for attempt in unseen):
+            if self.spent_nusd:
                 self._add_up()
         if record.cost_nusd is None:
             ticket.release()
