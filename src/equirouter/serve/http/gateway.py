@@ -114,7 +114,13 @@ class Gateway:
                     await asyncio.wait(self._running)
 
     def finished(self, record: RequestRecord, headers: Mapping[str, str]) -> None:
-        """A request is over: log it, count it, tell who watches. headers: the client's."""
+        """A request is over: log it, count it, tell who watches, once its answer is on its way.
+
+        headers: the client's.
+        """
+        asyncio.get_running_loop().call_soon(self._tell, record, headers)
+
+    def _tell(self, record: RequestRecord, headers: Mapping[str, str]) -> None:
         for tell in self._listeners:
             try:
                 tell(record)

@@ -144,7 +144,7 @@ class OnSQLite:
 
 
 def _in_order(names: Sequence[str]) -> Callable[[Mapping[str, Any]], Sequence[Any]]:
-    """What puts values in the order of a statement's parameters."""
+    """A function that puts values in the order of a statement's parameters."""
     if len(names) < 2:  # an itemgetter of one name gives no sequence
         return lambda values: [values[name] for name in names]
     return operator.itemgetter(*names)

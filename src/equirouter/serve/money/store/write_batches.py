@@ -155,7 +155,7 @@ def text_row(record: RequestRecord) -> dict[str, Any] | None:
 
 
 def _added(records: Iterable[RequestRecord]) -> tuple[_Sums, _Counts]:
-    """What requests add to sums and counts: together by minute first, and then to each step."""
+    """Sums and counts of requests: all of a minute together first, then added to each step."""
     values: dict[tuple[int, str, str, str], list[Sequence[int]]] = defaultdict(list)
     numbers: dict[tuple[int, str, str | tuple[str, ...]], int] = defaultdict(int)
     for record in records:
