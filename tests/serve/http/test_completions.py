@@ -8,6 +8,8 @@ import orjson
 import pytest
 
 from equirouter.errors import GatewayError
+from equirouter.serve import http
+from equirouter.serve.front.asked import PlainReply
 from tests.serve import fake_upstream as fake
 from tests.serve.gateways import Running, running
 
@@ -37,6 +39,27 @@ def test_a_named_model_is_called_with_the_clients_body_and_paid() -> None:
             assert here.record.served_model == "a"
 
     asyncio.run(run())
+
+
+def test_the_answer_is_on_its_way_before_the_request_is_logged(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    order: list[str] = []
+    framed = PlainReply.framed
+
+    def noted(reply: PlainReply, *, is_last: bool) -> bytes:
+        order.append("answered")
+        return framed(reply, is_last=is_last)
+
+    async def run() -> None:
+        async with running() as here:
+            await here.chat("a")
+
+    monkeypatch.setattr(PlainReply, "framed", noted)
+    monkeypatch.setattr(http.gateway, "log_request", lambda _: order.append("logged"))
+
+    asyncio.run(run())
+    assert order == ["answered", "logged"]
 
 
 def test_what_a_name_stands_twice_for_is_sent_as_it_was_checked() -> None:
