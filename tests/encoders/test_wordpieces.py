@@ -1,5 +1,7 @@
+import gc
 import json
 import pickle
+import weakref
 from pathlib import Path
 
 import pytest
@@ -93,6 +95,19 @@ def test_words_are_remembered_within_limits_and_never_pickled(
     assert tokenizer._split
     copied = pickle.loads(pickle.dumps(tokenizer))  # noqa: S301  # made in the line
     assert not copied._split
+
+
+def test_it_is_freed_without_the_garbage_collector() -> None:
+    """A gateway's collector leaves alone what was loaded at the start: see gc.freeze."""
+    tokenizer = WordPieces(toy_tokenizer(), "toy")
+    assert pieces(tokenizer, "catser é")
+    words = weakref.ref(tokenizer._split)
+    gc.disable()
+    try:
+        del tokenizer
+        assert words() is None
+    finally:
+        gc.enable()
 
 
 def test_another_tokenizer_is_refused() -> None:

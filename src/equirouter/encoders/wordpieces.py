@@ -7,7 +7,7 @@ everything else goes through the package.
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -59,12 +59,9 @@ class WordPieces(WithoutCached):
 
     def __init__(self, content: bytes, place: str) -> None:
         self.content = content
-        vocabulary = read_vocabulary(content, place)
-        self.n_pieces = max(vocabulary.values()) + 1
-        self.unknown = vocabulary["[UNK]"]
-        self._first = {piece: i for piece, i in vocabulary.items() if piece[:2] != "##"}
-        self._inner = {piece[2:]: i for piece, i in vocabulary.items() if piece[:2] == "##"}
-        self._longest = max(map(len, vocabulary))
+        self._vocabulary = read_vocabulary(content, place)
+        self.n_pieces = max(self._vocabulary.values()) + 1
+        self.unknown = self._vocabulary["[UNK]"]
 
     def parts(self, text: str) -> Iterator[list[int]]:
         """The pieces of a text in order, in one list or, if it is long, in several."""
@@ -83,10 +80,33 @@ class WordPieces(WithoutCached):
 
     @cached_property
     def _split(self) -> "_Remembered":
-        return _Remembered(self._pieces_between)
+        return _Remembered(self._vocabulary, self.content)
 
-    def _pieces_between(self, between: str) -> list[int]:
-        """The pieces of what stands between two spaces; of plain ASCII in lower case."""
+
+class _Remembered(dict[str, list[int]]):
+    """The pieces of what stands between two spaces, plain ASCII in lower case, found once.
+
+    It does not know the WordPieces that it is part of: in a circle neither would ever be freed,
+    where the collector leaves alone what was there when a server began.
+    """
+
+    def __init__(self, vocabulary: Mapping[str, int], content: bytes) -> None:
+        super().__init__()
+        self._content = content
+        self._first = {piece: i for piece, i in vocabulary.items() if piece[:2] != "##"}
+        self._inner = {piece[2:]: i for piece, i in vocabulary.items() if piece[:2] == "##"}
+        self._longest = max(map(len, vocabulary))
+        self._unknown = vocabulary["[UNK]"]
+
+    def __missing__(self, between: str) -> list[int]:
+        pieces = self._found(between)
+        if len(between) <= _LONGEST_WORD:
+            if len(self) >= MOST_SPLIT:
+                self.clear()
+            self[between] = pieces
+        return pieces
+
+    def _found(self, between: str) -> list[int]:
         if not _is_plain(between):
             ids: list[int] = self._tokenizer.encode(between, add_special_tokens=False).ids
             return ids
@@ -101,7 +121,7 @@ class WordPieces(WithoutCached):
     def _pieces_within(self, word: str) -> list[int]:
         """The longest known beginning, then the longest of what follows, and so on."""
         if len(word) > _LONGEST_WORD:
-            return [self.unknown]
+            return [self._unknown]
         pieces = []
         known, start = self._first, 0
         while start < len(word):
@@ -109,30 +129,14 @@ class WordPieces(WithoutCached):
             while end > start and word[start:end] not in known:
                 end -= 1
             if end == start:
-                return [self.unknown]
+                return [self._unknown]
             pieces.append(known[word[start:end]])
             known, start = self._inner, end
         return pieces
 
     @cached_property
     def _tokenizer(self) -> "Tokenizer":
-        return _without_limits(self.content)
-
-
-class _Remembered(dict[str, list[int]]):
-    """Pieces by word. pieces_of: finds those of a word that is not there."""
-
-    def __init__(self, pieces_of: Callable[[str], list[int]]) -> None:
-        super().__init__()
-        self._pieces_of = pieces_of
-
-    def __missing__(self, word: str) -> list[int]:
-        pieces = self._pieces_of(word)
-        if len(word) <= _LONGEST_WORD:
-            if len(self) >= MOST_SPLIT:
-                self.clear()
-            self[word] = pieces
-        return pieces
+        return _without_limits(self._content)
 
 
 def _is_plain(text: str) -> bool:
