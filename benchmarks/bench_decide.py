@@ -1,6 +1,7 @@
 """Deciding without the encoder: scores, predicted costs and policy, for one query and for many.
 
     python benchmarks/bench_decide.py [one] [many] [walk] [--threads 2] [--queries 1000000]
+    python benchmarks/bench_decide.py saved --pipeline FOLDER ...
 
 `one`: medians in microseconds for one query at K = 11, 100, 1,000 and 8,500 models: the scorer (one
 ONNX graph), the policy's full order, both; beside them the same router and cost model in NumPy
@@ -9,7 +10,8 @@ as this package trains it. `many`: RoutingPipeline.decide_many on embeddings in 
 memory-mapped file, K = 11, and NumPy and torch in blocks of 4,096 on a tenth of them; the memory is
 what the process holds beside the mapped file and the embeddings themselves (RssAnon). `walk`: CPU
 time per query of all that is neither encoder nor scorer, where the two return what they are given;
-K = 11. Weights are random: no figure here depends on what was learned.
+K = 11. Weights are random: no figure there depends on what was learned. `saved`: CPU time of one
+decision by pipelines that were saved, on a text of 20 words, and of the encoder in it.
 """
 
 import argparse
@@ -207,6 +209,21 @@ def walk(seconds: float) -> None:
             print(f"| {n_queries:,} | {name} | {per_query:.2f} |", flush=True)
 
 
+def saved(folders: list[Path], seconds: float) -> None:
+    print("\n| encoder | models | decide, us | its encoder, us | the rest, us |")
+    print("|---|---:|---:|---:|---:|")
+    text = " ".join(f"word{number}" for number in range(20))
+    for folder in folders:
+        pipeline = RoutingPipeline.load(folder)
+        encoder = pipeline.stage.encoder
+        whole, part = (
+            median_us(call, seconds, time.process_time)
+            for call in (lambda: pipeline.decide(text), lambda: encoder.encode([text]))  # noqa: B023
+        )
+        figures = f"{whole:.1f} | {part:.1f} | {whole - part:.1f}"
+        print(f"| {encoder.name} | {len(pipeline.models)} | {figures} |", flush=True)
+
+
 def row(name: str, n_queries: int, call: Callable[[], object], repeats: int = 3) -> None:
     """Print one row: the median of some calls, and how far the memory rose in them."""
     before, most, times = anonymous_mb(), 0.0, []
@@ -262,7 +279,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", nargs="*", choices=["one", "many", "walk", []], default=[])
+    parser.add_argument("what", nargs="*", choices=["one", "many", "walk", "saved", []], default=[])
+    parser.add_argument("--pipeline", type=Path, nargs="*", default=[])
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--queries", type=int, default=1_000_000)
     parser.add_argument("--preset", default="")
@@ -276,6 +294,8 @@ def main() -> None:
         many(args.preset, args.threads, args.queries)
     if "walk" in args.what or not args.what:
         walk(args.seconds)
+    if "saved" in args.what:
+        saved(args.pipeline, args.seconds)
 
 
 if __name__ == "__main__":
