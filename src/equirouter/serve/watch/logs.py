@@ -48,9 +48,7 @@ def log_request(record: RequestRecord) -> None:
     if record.status >= 500:
         level = logging.WARNING
     elif record.over_budget_nusd is not None or (
-        record.served_model is not None
-        and len(record.attempts) > 1
-        and (record.is_fallback or _was_called_again(record))
+        record.served_model is not None and (record.is_fallback or _was_called_again(record))
     ):
         level = logging.INFO
     if not LOGGER.isEnabledFor(level):
