@@ -81,8 +81,8 @@ class StaticEncoder(Encoder):
     def unknown_share(self, text: str) -> float:
         """Share of the word pieces that are [UNK]."""
         _, reader, _ = self._loaded()
-        pieces = [piece for part in reader.parts(text) for piece in part]
-        return pieces.count(reader.unknown) / len(pieces) if pieces else 1.0
+        pieces = np.concatenate([*reader.parts(text)])
+        return float(np.mean(pieces == reader.unknown)) if pieces.size else 1.0
 
     def prepare(self, progress: Progress = silent) -> Self:
         """Make the table now, or read it, unless it is there already; returns self.
@@ -143,7 +143,7 @@ def _reader(table: TokenTable) -> tuple[TokenTable, WordPieces, Float32Array]:
     pieces = WordPieces(table.tokenizer.tobytes(), "the tokenizer of static embeddings")
     if pieces.n_pieces != len(table.weights):
         raise DataError(f"{pieces.n_pieces} tokens, but {len(table.weights)} vectors")
-    unknown = table.mean([[pieces.unknown]])
+    unknown = table.mean([np.array([pieces.unknown])])
     if unknown is None:
         raise DataError("the token [UNK] has a vector of zeros")
     return table, pieces, unknown.astype(np.float32)

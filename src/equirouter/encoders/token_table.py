@@ -72,13 +72,13 @@ class TokenTable:
             digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()
 
-    def mean(self, parts: Iterable[list[int]]) -> FloatArray | None:
+    def mean(self, parts: Iterable[IntArray]) -> FloatArray | None:
         """The weighted mean of the pieces' vectors, (d,) at length 1; None if it has no direction.
 
         parts: the ids of the pieces; the result is the same, bit for bit, however they are divided.
         """
         sums = [
-            self._sum(np.array(ids[start : start + _EXACT_TERMS]))
+            self._sum(ids[start : start + _EXACT_TERMS])
             for ids in parts
             for start in range(0, len(ids), _EXACT_TERMS)
         ]

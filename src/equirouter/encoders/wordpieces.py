@@ -9,9 +9,11 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from functools import cached_property
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from equirouter.arrays import IntArray
 from equirouter.encoders.windows import text_parts
 from equirouter.errors import DataError
 from equirouter.processes import WithoutCached
@@ -39,7 +41,7 @@ _EXPECTED_MODEL = {
 }
 _SPECIAL_TOKENS = {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"}
 
-_PLAIN = re.compile(r"[\t\n\r -~]*")
+_PLAIN = b"\t\n\r" + bytes(range(ord(" "), ord("~") + 1))
 _BETWEEN_SPACES = re.compile(r"[^\t\n\r ]+")  # no rule of the tokenizer looks beyond one of these
 _SPECIAL = re.compile(r"\[(?:PAD|UNK|CLS|SEP|MASK)\]")  # one piece each, in upper case only
 _WORDS = re.compile(r"[a-z0-9]+|[!-/:-@\[-`{-~]")
@@ -63,29 +65,30 @@ class WordPieces(WithoutCached):
         self.n_pieces = max(self._vocabulary.values()) + 1
         self.unknown = self._vocabulary["[UNK]"]
 
-    def parts(self, text: str) -> Iterator[list[int]]:
-        """The pieces of a text in order, in one list or, if it is long, in several."""
+    def parts(self, text: str) -> Iterator[IntArray]:
+        """The ids of the pieces of a text in order, in one array or, if it is long, in several."""
         if len(text) <= PART_CHARACTERS:
             yield self._pieces(text)
         else:
             yield from map(self._pieces, text_parts(text, PART_CHARACTERS))
 
-    def _pieces(self, text: str) -> list[int]:
+    def _pieces(self, text: str) -> IntArray:
         if _is_plain(text):
             words = text.lower().split()
         else:
             between = _BETWEEN_SPACES.findall(text)
             words = [word.lower() if _is_plain(word) else word for word in between]
-        return list(chain.from_iterable(map(self._split.__getitem__, words)))
+        return np.frombuffer(b"".join(map(self._split.__getitem__, words)), dtype=np.int64)
 
     @cached_property
     def _split(self) -> "_Remembered":
         return _Remembered(self._vocabulary, self.content)
 
 
-class _Remembered(dict[str, list[int]]):
+class _Remembered(dict[str, bytes]):
     """The pieces of what stands between two spaces, plain ASCII in lower case, found once.
 
+    They are kept as the bytes of an array: to join those takes half the time of lists.
     It does not know the WordPieces that it is part of: in a circle neither would ever be freed,
     where the collector leaves alone what was there when a server began.
     """
@@ -98,8 +101,8 @@ class _Remembered(dict[str, list[int]]):
         self._longest = max(map(len, vocabulary))
         self._unknown = vocabulary["[UNK]"]
 
-    def __missing__(self, between: str) -> list[int]:
-        pieces = self._found(between)
+    def __missing__(self, between: str) -> bytes:
+        pieces = np.array(self._found(between), dtype=np.int64).tobytes()
         if len(between) <= _LONGEST_WORD:
             if len(self) >= MOST_SPLIT:
                 self.clear()
@@ -140,7 +143,11 @@ class _Remembered(dict[str, list[int]]):
 
 
 def _is_plain(text: str) -> bool:
-    return text.isascii() and not _SPECIAL.search(text) and _PLAIN.fullmatch(text) is not None
+    return (
+        text.isascii()
+        and not _SPECIAL.search(text)
+        and not text.encode("ascii").translate(None, _PLAIN)  # a third of the time of a pattern
+    )
 
 
 def load_tokenizer(content: bytes, place: str) -> "Tokenizer":

@@ -334,13 +334,12 @@ class RequestRecord:
     prompt: str | None = None
     answer: str | None = None
 
-    def note(self, model: str, **facts: Any) -> None:  # noqa: ANN401  # fields of Attempt
-        """Note facts on the latest call of a model that was asked for an answer."""
-        for place in range(len(self.attempts) - 1, -1, -1):
-            if self.attempts[place].model == model and self.attempts[place].role != "check":
-                for name, value in facts.items():
-                    setattr(self.attempts[place], name, value)
-                return
+    def call_of(self, model: str) -> Attempt:
+        """The latest call of a model that was asked for an answer. Raises LookupError for none."""
+        for attempt in reversed(self.attempts):
+            if attempt.model == model and attempt.role != "check":
+                return attempt
+        raise LookupError(f"{model} was not called")
 
     @property
     def is_fallback(self) -> bool:

@@ -127,15 +127,17 @@ def _holds_completion(document: _Object) -> bool:
     return any(_is_choice(choice, "message") for choice in objects(document.get("choices")))
 
 
+_ROLE = frozenset({"role"})
+
+
 def _is_choice(choice: _Object, place: Literal["message", "delta"]) -> bool:
     """Whether a choice says something, or why it ended. text: of completions of the old form."""
     message = choice.get(place)
-    says = isinstance(message, dict) and any(
-        value for name, value in message.items() if name != "role"
-    )
-    reason = choice.get("finish_reason")
-    has_ended = isinstance(message, dict) and bool(reason) and reason != "error"
-    return says or has_ended or bool(choice.get("text"))
+    if isinstance(message, dict):
+        reason = choice.get("finish_reason")
+        if (reason and reason != "error") or any(map(message.get, message.keys() - _ROLE)):
+            return True
+    return bool(choice.get("text"))
 
 
 def _holds_response(document: _Object) -> bool:

@@ -8,7 +8,6 @@ import asyncio
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -25,7 +24,6 @@ from equirouter.serve.settings import RetrySettings
 _CLIENTS_FAULT = frozenset({400, 422})
 # What the client is told in the provider's own words where nobody else answered.
 PASSED_ON = _CLIENTS_FAULT | {413, 429}
-_NO_LIMIT = nullcontext()  # asyncio.timeout(None) makes a timer all the same
 _TRY_AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529})
 
 
@@ -200,24 +198,27 @@ async def _fetch(route: Route, call: Call) -> _Fetched:
 
     A document begins when all of it is generated: its time is that of the whole call.
     """
-    answer: Answer | None = None
-    seconds = route.upstream_settings.first_byte_seconds if call.stream else None
+    if not call.stream:
+        return await _asked(route, call)
+    seconds = route.upstream_settings.first_byte_seconds
     try:
-        async with _NO_LIMIT if seconds is None else asyncio.timeout(seconds):
-            answer = await route.upstream.post(
-                call.path, call.body_for(route), call.headers_for(route)
-            )
-            if answer.status != 200:
-                raise await _refusal(answer)
-            if call.stream:
-                return answer, await _opening(answer, call), {}
+        async with asyncio.timeout(seconds):
+            return await _asked(route, call)
+    except TimeoutError:
+        raise UpstreamError("timeout", f"no answer began within {seconds} s") from None
+
+
+async def _asked(route: Route, call: Call) -> _Fetched:
+    answer = await route.upstream.post(call.path, call.body_for(route), call.headers_for(route))
+    try:
+        if answer.status != 200:
+            raise await _refusal(answer)
+        if call.stream:
+            return answer, await _opening(answer, call), {}
         body = await answer.read(call.most_bytes)
         return answer, body, answer_document(body, call.path)
-    except BaseException as error:
-        if answer is not None:
-            answer.close()
-        if call.stream and isinstance(error, TimeoutError):
-            raise UpstreamError("timeout", f"no answer began within {seconds} s") from None
+    except BaseException:
+        answer.close()
         raise
 
 

@@ -215,10 +215,10 @@ def error_in(document: object) -> object:
     for choice in list_or_empty(document.get("choices"))[:1]:  # OpenRouter: what failed behind it
         if isinstance(choice, dict) and choice.get("error"):
             return choice["error"]
-    if document.get("type") == "error":
+    kind = document.get("type")
+    if kind == "error":
         return {"message": document.get("message"), "code": document.get("code")}
-    inner = document.get("response")
-    if document.get("type") == "response.failed" and isinstance(inner, dict):
+    if kind == "response.failed" and isinstance(inner := document.get("response"), dict):
         return inner.get("error") or {"message": "response.failed"}
     return None
 

@@ -3,13 +3,13 @@
 import asyncio
 import re
 import zlib
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from math import isfinite
 from time import time
 from types import MappingProxyType
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import quote, urlencode, urlsplit
 
 from equirouter import __version__
@@ -140,18 +140,17 @@ class HttpUpstream:
         self._settings = settings
         self._kept_head = lru_cache(maxsize=_MOST_HEADS)(self._head)
 
-    async def post(
+    def post(
         self, path: str, body: bytes, headers: Mapping[str, str] = NO_HEADERS
-    ) -> "HttpAnswer":
-        """POST a JSON document; returns when the head of the answer is there."""
-        head = self._kept_head("POST", path, *headers.items())
-        return await self._sent("POST", head, body)
+    ) -> Coroutine[Any, Any, "HttpAnswer"]:
+        """POST a JSON document; awaited, it is over when the head of the answer is there."""
+        return self._sent("POST", self._kept_head("POST", path, *headers.items()), body)
 
-    async def send(
+    def send(
         self, method: str, path: str, body: bytes, headers: Mapping[str, str]
-    ) -> "HttpAnswer":
+    ) -> Coroutine[Any, Any, "HttpAnswer"]:
         """Any request. path: may have a query. headers: what the body is, and of the client."""
-        return await self._sent(method, self._head(method, path, *headers.items()), body)
+        return self._sent(method, self._head(method, path, *headers.items()), body)
 
     async def _sent(self, method: str, head: bytes, body: bytes) -> "HttpAnswer":
         is_sized = body or method in ("POST", "PUT", "PATCH")

@@ -13,6 +13,7 @@ import re
 import socket
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import cast
 
 from aiohttp import web
@@ -32,6 +33,7 @@ _HEAD = re.compile(  # possessive: nothing is looked at twice
     rb"((?:[0-9A-Za-z!#$%&'*+.^_`|~-]++:[\t ]*+[!-~]++(?:[\t ]++[!-~]++)*+\r\n)++)\r\n"
 )
 _FIELDS = re.compile(r"([^:]+):[\t ]*([^\r]*)\r\n")
+_LENGTH = re.compile(rb"\r\ncontent-length:[\t ]*(\d+)(?=\r\n)", re.IGNORECASE)
 _MOST_FIELDS = 100
 _NOT_PLAIN = frozenset(
     {
@@ -45,6 +47,20 @@ _NOT_PLAIN = frozenset(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class _Head:
+    """A plain head, but for the length: clients send the same one again and again.
+
+    before, behind: its bytes up to the length, and from there on.
+    """
+
+    before: bytes
+    behind: bytes
+    path: str
+    headers: CIMultiDict[str]
+    handler: Handler
+
+
 class Front(asyncio.Protocol):
     """A connection of a client. fronts: all of them, and what they share."""
 
@@ -53,6 +69,7 @@ class Front(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._held = b""  # bytes of requests that are not answered yet
         self._request: PlainRequest | None = None  # whose body has not come yet
+        self._head: _Head | None = None  # of the request before
         self._place = slice(0)  # of that body in what is held
         self._task: asyncio.Task[None] | None = None
         self._is_full = False  # the client does not take what is written
@@ -140,15 +157,45 @@ class Front(asyncio.Protocol):
 
     def _read(self) -> PlainRequest | None:
         """The head of the request that is held, None for one that is not plain."""
+        transport, length = self._transport, self._length_behind(self._head)
+        if length is None:
+            self._head = self._parsed()
+            length = self._length_behind(self._head)
+        head, fronts = self._head, self._fronts
+        if head is None or transport is None or length is None:
+            return None
+        end = len(head.before) + len(length) + len(head.behind)
+        if (
+            end > fronts.longest_head
+            or len(length) > len(str(MOST_BYTES))
+            or end + int(length) > min(MOST_BYTES, fronts.longest_body)
+        ):
+            return None
+        self._place = slice(end, end + int(length))
+        headers = head.headers.copy()
+        headers["Content-Length"] = length.decode()
+        return PlainRequest(head.path, headers, transport, head.handler, self._flow)
+
+    def _length_behind(self, head: _Head | None) -> bytes | None:
+        """The length in a head like this one, None where what is held begins otherwise."""
+        held = self._held
+        if head is None or not held.startswith(head.before):
+            return None
+        start = len(head.before)
+        end = held.find(b"\r", start)
+        length = held[start:end]
+        return length if length.isdigit() and held.startswith(head.behind, end) else None
+
+    def _parsed(self) -> _Head | None:
+        """The head of what is held, None for one that is not plain."""
         match = _HEAD.match(self._held)
-        transport = self._transport
-        if match is None or transport is None or match.end() > self._fronts.longest_head:
+        length = None if match is None else _LENGTH.search(match[0])
+        if match is None or length is None:
             return None
         path, fields = match[1].decode(), _FIELDS.findall(match[2].decode())
         handler = self._fronts.handlers.get(path)
         names = {name.lower() for name, _ in fields}
         headers = CIMultiDict(fields)
-        length = headers.get("Content-Length", "")
         if (
             handler is None
             or "host" not in names
@@ -156,13 +203,10 @@ class Front(asyncio.Protocol):
             or len(fields) > _MOST_FIELDS
             or not names.isdisjoint(_NOT_PLAIN)
             or headers.get("Connection", "keep-alive").lower() != "keep-alive"
-            or not length.isdigit()
-            or len(length) > len(str(MOST_BYTES))
-            or match.end() + int(length) > min(MOST_BYTES, self._fronts.longest_body)
         ):
             return None
-        self._place = slice(match.end(), match.end() + int(length))
-        return PlainRequest(path, headers, transport, handler, self._flow)
+        before, behind = match[0][: length.start(1)], match[0][length.end() :]
+        return _Head(before, behind, path, headers, handler)
 
     async def _answer(self, request: PlainRequest) -> None:
         """Answer a request, and go on with the next one."""
@@ -173,7 +217,8 @@ class Front(asyncio.Protocol):
                 is_last = self.is_closing or self._fronts.is_draining()
                 self.is_closing = is_last = is_last or "Connection" in answer.headers
                 request.transport.write(answer.framed(is_last=is_last))
-                await self._flow()
+                if self._is_full:
+                    await self._flow()
             elif request.stream is None or not request.stream.ended:
                 self.is_closing = True  # it broke off: the client sees that it has no end
         except ConnectionError:

@@ -54,7 +54,10 @@ class Bill:
     def candidate(self, model: str) -> Candidate:
         """A model of the plan."""
         assert self._record.plan is not None  # noqa: S101  # see above
-        return next(known for known in self._record.plan.candidates if known.model == model)
+        for known in self._record.plan.candidates:
+            if known.model == model:
+                return known
+        raise LookupError(f"{model} is not in the plan")
 
     @property
     def spent_nusd(self) -> int:
@@ -155,12 +158,9 @@ class Bill:
         used = charged.tokens
         record.tokens = used if record.tokens is None else record.tokens + used
         record.charged_by = charged.by
-        record.note(
-            route.model,
-            cost_nusd=charged.cost_nusd,
-            input_tokens=used.input,
-            output_tokens=used.output,
-        )
+        call = record.call_of(route.model)
+        call.cost_nusd = charged.cost_nusd
+        call.input_tokens, call.output_tokens = used.input, used.output
         self._add_up()
         return used
 

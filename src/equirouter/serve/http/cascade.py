@@ -234,7 +234,7 @@ class Cascade:
         signals = await self._checks.of(model, response, ticket)
         self._replies[model] = replace(self._replies[model], signals=signals)
         if signals:
-            self._record.note(model, signals=signals)
+            self._record.call_of(model).signals = signals
 
     def _take(self, served: Served) -> Response:
         """Charge a whole answer, and read what it says."""
@@ -346,11 +346,9 @@ class Cascade:
         ]
 
     def _note_answer(self, model: str, answer: str) -> None:
-        self._record.note(
-            model,
-            answer_id=self._numbers.setdefault(answer, len(self._numbers)),
-            answer=answer if self._settings.log.log_texts else None,
-        )
+        call = self._record.call_of(model)
+        call.answer_id = self._numbers.setdefault(answer, len(self._numbers))
+        call.answer = answer if self._settings.log.log_texts else None
 
     def _note(self, **changes: Any) -> None:  # noqa: ANN401  # fields of Cascaded
         assert self._record.cascade is not None  # noqa: S101  # the pair was asked
