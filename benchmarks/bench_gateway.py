@@ -84,6 +84,7 @@ class Case:
 CASES = (
     Case("the provider itself", UPSTREAM, "fake"),
     Case("pass-through", PASSTHROUGH, "fake"),
+    Case("pass-through, 256 tokens", PASSTHROUGH, "fake", 256),
     Case("LiteLLM's proxy", LITELLM, "fake"),
     Case(
         "Portkey's gateway",
@@ -409,7 +410,7 @@ def soak(folder: Path, options: argparse.Namespace) -> None:
         )
     config = folder / "soak.toml"
     config.write_text(base.read_text() + EVERYTHING)
-    key, case = make_key(config), CASES[5]
+    key, case = make_key(config), Case("soak", GATEWAYS["static"], "equirouter/auto", keyed=True)
     bodies = [case.bodies(folder, stream=stream) for stream in (False, True)]
     script = [sys.executable, str(HERE / "gateway_upstream.py"), "--port", str(UPSTREAM)]
     with (
