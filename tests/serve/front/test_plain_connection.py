@@ -201,6 +201,24 @@ def test_a_body_in_many_pieces_is_put_together() -> None:
     assert orjson.loads(first.body)["body"].encode("latin-1") == body
 
 
+def test_each_request_has_its_own_fields_and_length() -> None:
+    """Though a head that repeats is not read anew."""
+    seen = []
+
+    async def noted(request: PlainRequest) -> Answer:
+        seen.append((request.headers["x-asked"], request.headers["content-length"], request.body))
+        return PlainReply(b"", {})
+
+    async def run() -> None:
+        async with served(noted) as (port, _):
+            sent = [request(f"X-Asked: {asked}", body=body) for asked, body in wanted]
+            await answers(port, [*sent, LAST])
+
+    wanted = [("1", b"a"), ("1", b"b" * 12), ("2", b"c" * 12), ("1", b"d"), ("12", b"e" * 112)]
+    asyncio.run(run())
+    assert seen == [(asked, str(len(body)), body) for asked, body in wanted]
+
+
 def test_requests_that_are_piped_are_answered_one_after_the_other() -> None:
     running, most = 0, 0
 
