@@ -117,7 +117,7 @@ def test_more_text_has_no_fewer_tokens_and_parts_no_fewer_than_the_whole(a: str,
     assert max(text_tokens(a), text_tokens(b)) <= whole <= text_tokens(a) + text_tokens(b) + 1
 
 
-@given(st.text(st.characters(max_codepoint=300), min_size=1, max_size=380))
+@given(st.text(st.characters(max_codepoint=127), min_size=1, max_size=380))
 def test_a_long_text_is_counted_as_a_short_one(text: str) -> None:
     hundredths = text_tokens(text * 100) - 1  # weights are hundredths of a token
     assert text_tokens(text) == hundredths // 100 + 1
