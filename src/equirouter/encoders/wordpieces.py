@@ -49,7 +49,7 @@ _LONGEST_WORD = 100
 """Characters; a longer word is one unknown piece."""
 
 MOST_SPLIT = 32_768
-"""Words of which the pieces are remembered: some 7 MB."""
+"""Words of which the pieces are remembered: some 5 MB."""
 
 
 class WordPieces(WithoutCached):
