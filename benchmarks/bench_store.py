@@ -28,10 +28,7 @@ DAY = 86_400
 
 
 def made_record(i: int, at: float, key_id: str) -> RequestRecord:
-    candidates = tuple(
-        Candidate(model, 1000 * (k + 1), 0.5 + k / 10, 1e-4 * (k + 1))
-        for k, model in enumerate(MODELS)
-    )
+    candidates = tuple(Candidate(model, 1000 * (k + 1)) for k, model in enumerate(MODELS))
     plan = Plan(
         candidates,
         "policy",

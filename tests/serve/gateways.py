@@ -61,17 +61,16 @@ class RankedPlanner:
             if chat.model not in self.pool.routes:
                 raise GatewayError(404, f"no model {chat.model}", code="model_not_found")
             limit = self.answers.get(chat.model)
-            candidate = Candidate(chat.model, 100_000, answer_tokens=limit)
+            candidate = Candidate(chat.model, 100_000, limit)
             return Plan((candidate,), "named", prompt_tokens=20)
         plan = Plan(
-            tuple(
-                Candidate(name, upper, 0.5, 0.0001, self.answers.get(name))
-                for name, upper in self.order
-            ),
+            tuple(Candidate(name, upper, self.answers.get(name)) for name, upper in self.order),
             "policy",
             setting="budget_usd",
             value=control.budget_usd,
             removed=self.removed,
+            scores={name: 0.5 for name, _ in self.order},
+            predicted_costs_usd={name: 0.0001 for name, _ in self.order},
             prompt_tokens=20,
             max_output_tokens=100,
         )

@@ -19,9 +19,7 @@ def made_plan(
     removed = removed or {}
     order = [chosen, *(name for name in MODELS if name != chosen and name not in removed)]
     return Plan(
-        candidates=tuple(
-            Candidate(name, int(costs[name] * 3e9), scores[name], costs[name]) for name in order
-        ),
+        candidates=tuple(Candidate(name, int(costs[name] * 3e9)) for name in order),
         decided_by="policy",
         setting="budget_usd",
         value=budget_usd,

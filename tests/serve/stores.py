@@ -70,7 +70,7 @@ def record(request_id: str | None = None, **changes: Any) -> RequestRecord:
         endpoint="chat.completions",
         requested_model="equirouter/auto",
         plan=Plan(
-            (Candidate("small", 900, 0.7, 2e-7), Candidate("large", 9000, 0.9, 4e-6)),
+            (Candidate("small", 900), Candidate("large", 9000)),
             "policy",
             "quality",
             0.98,

@@ -111,7 +111,7 @@ def _plan(rng: random.Random, tokens: Tokens, setting: str, value: float, is_lat
         key=lambda model: price * costs[model] - scores[model],
     )
     return Plan(
-        candidates=tuple(Candidate(one, most[one], scores[one], costs[one]) for one in order),
+        candidates=tuple(Candidate(one, most[one]) for one in order),
         decided_by="policy",
         setting=setting,
         value=value,

@@ -201,7 +201,7 @@ class Asker:
     ) -> Served:
         bound, price = question.bound, _bounds(question, route)
         unknown = self.settings.money.charge_unknown
-        candidate = Candidate(question.model, bound.nusd, answer_tokens=bound.answer)
+        candidate = Candidate(question.model, bound.nusd, bound.answer)
         call = Call(
             "/chat/completions",
             lambda _: self.body(question),

@@ -122,16 +122,13 @@ class Key:
 class Candidate:
     """A model that may answer, in the order in which it would be tried.
 
-    score, predicted_cost_usd: None where no router was asked. upper_nusd: most that the call can
-    cost: all prompt tokens and all tokens that the answer may have, at the model's prices.
-    answer_tokens: the limit of one answer that is sent with the call, None where the request sets
-    one, or where the model's context is what limits it.
+    upper_nusd: most that the call can cost: all prompt tokens and all tokens that the answer may
+    have, at the model's prices. answer_tokens: the limit of one answer that is sent with the call,
+    None where the request sets one, or where the model's context is what limits it.
     """
 
     model: str
     upper_nusd: int
-    score: float | None = None
-    predicted_cost_usd: float | None = None
     answer_tokens: int | None = None
 
 

@@ -249,7 +249,7 @@ def test_what_clients_providers_and_settings_say_stays_text(
     evil = "<img src=x onerror='window.harmed=1'><script>window.harmed=1</script>\u202e\x00"
     plan = replace(
         made_plan(),
-        candidates=(Candidate(evil, 900, 0.7, 2e-7),),
+        candidates=(Candidate(evil, 900),),
         removed={evil: Removal("region", evil)},
         scores={evil: 0.7},
         predicted_costs_usd={evil: 2e-7},

@@ -58,6 +58,8 @@ def test_other_models_answer_behind_the_client(stream: bool) -> None:
                 assert one.key_id is None
                 assert one.plan is not None
                 assert one.plan.decided_by == "shadow"
+                assert one.plan.scores == {one.attempts[0].model: 0.5}
+                assert one.plan.predicted_costs_usd == {one.attempts[0].model: 0.0001}
             assert (b.served_model, b.answer, b.status) == ("b", "from b", 200)
             assert b.prompt == records["a"].prompt
             assert b.cost_nusd

@@ -40,6 +40,11 @@ def texts(n: int, seed: int = 0) -> list[str]:
     ]
 
 
+def predicted(plan: Plan) -> float:
+    """What the first model is expected to cost."""
+    return plan.predicted_costs_usd[plan.candidates[0].model]
+
+
 def finish(planned: Planned, plan: Plan, cost_usd: float | None) -> None:
     """The request is over, and cost so much."""
     planned.planner.finished(
@@ -65,9 +70,7 @@ def stream(
         on_their_way.append(planned.plan(text))
         if len(on_their_way) > waiting:
             plan = on_their_way.popleft()
-            predicted = plan.candidates[0].predicted_cost_usd
-            assert predicted is not None
-            paid.append(cost(predicted))
+            paid.append(cost(predicted(plan)))
             finish(planned, plan, paid[-1])
     return paid
 
@@ -159,9 +162,7 @@ def test_requests_that_nobody_answered_are_not_counted(folder: Path) -> None:
         for _ in range(4):
             finish(planned, planned.plan("hard task2 query"), None)
         plan = planned.plan(text)
-        predicted = plan.candidates[0].predicted_cost_usd
-        assert predicted is not None
-        paid.append(REAL * predicted)
+        paid.append(REAL * predicted(plan))
         finish(planned, plan, paid[-1])
     assert np.mean(paid[200:]) == pytest.approx(SPEND_USD, rel=0.05)
     assert document(planned)["requests"] == 1200
@@ -190,10 +191,8 @@ def test_another_pipeline_goes_on_with_the_stream(folder: Path, tmp_path: Path) 
     assert document(planned) == before
     finish(planned, waiting, 0.001)
     spent = float(before["mean_usd"]) * before["requests"]
-    predicted = waiting.candidates[0].predicted_cost_usd
-    assert predicted is not None
     assert document(planned)["mean_usd"] == pytest.approx(
-        (spent + 0.001 - predicted) / before["requests"]
+        (spent + 0.001 - predicted(waiting)) / before["requests"]
     )
 
 

@@ -98,11 +98,7 @@ def _fields(record: RequestRecord) -> Document:
 def _models(plan: Plan, record: RequestRecord) -> list[Document]:
     """Every model that was thought of: those that could answer in their order, then the others."""
     upper = {candidate.model: candidate.upper_nusd for candidate in plan.candidates}
-    scores, costs = dict(plan.scores), dict(plan.predicted_costs_usd)
-    for candidate in plan.candidates:
-        if candidate.score is not None and candidate.predicted_cost_usd is not None:
-            scores[candidate.model] = candidate.score
-            costs[candidate.model] = candidate.predicted_cost_usd
+    scores, costs = plan.scores, plan.predicted_costs_usd
     order = list(dict.fromkeys((*upper, *sorted(scores), *sorted(plan.removed))))
     called = {attempt.model for attempt in record.attempts if attempt.outcome != "refused"}
     ranks = {model: rank for rank, model in enumerate(upper, start=1)}

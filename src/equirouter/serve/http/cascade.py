@@ -138,6 +138,7 @@ class Cascade:
         assert plan.pair is not None and plan.cascade is not None  # noqa: S101, PT018  # see above
         self._last: UpstreamError | None = None
         self._pair, self._next, self._candidates = plan.pair, plan.cascade, plan.candidates
+        self._scores = plan.scores
         self._record, self._bill = record, bill
         self._pool, self._settings = gateway.pool, gateway.settings
         self._checks = RequestChecks(gateway.checks, plan, bill, gateway.planner.strongest)
@@ -186,7 +187,7 @@ class Cascade:
         """Ask one more model once the answer is served, where the budgets allow it."""
         open_ = [self._bill.candidate(model) for model in self._next.last]
         if open_:
-            best = max(open_, key=_score)
+            best = max(open_, key=self._score)
             with suppress(NoAnswerError):
                 await self._ask_more([best], whole, ticket, "audit")
 
@@ -271,7 +272,8 @@ class Cascade:
         except ConfigError:  # no model is left
             if not self._replies:
                 raise NoAnswerError(self._last) from None
-            best = max(map(self._bill.candidate, self._full() or self._replies), key=_score)
+            left = map(self._bill.candidate, self._full() or self._replies)
+            best = max(left, key=self._score)
             step = Serve(best.model, None)
         return step
 
@@ -354,6 +356,5 @@ class Cascade:
         assert self._record.cascade is not None  # noqa: S101  # the pair was asked
         self._record.cascade = replace(self._record.cascade, **changes)
 
-
-def _score(candidate: Candidate) -> float:
-    return candidate.score or 0.0
+    def _score(self, candidate: Candidate) -> float:
+        return self._scores.get(candidate.model, 0.0)

@@ -141,8 +141,8 @@ def route_document(plan: Plan) -> dict[str, Any]:
         "ranking": [
             {
                 "model": candidate.model,
-                "score": candidate.score,
-                "predicted_cost_usd": candidate.predicted_cost_usd,
+                "score": plan.scores.get(candidate.model),
+                "predicted_cost_usd": plan.predicted_costs_usd.get(candidate.model),
                 "upper_cost_usd": usd(candidate.upper_nusd),
             }
             for candidate in plan.candidates

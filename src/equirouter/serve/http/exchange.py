@@ -333,7 +333,7 @@ class Exchange:
             headers["x-equirouter-dropped"] = ", ".join(safe(name) for name in lost)
         if plan.decided_by == "explore":
             headers["x-equirouter-explored"] = "yes"
-        predicted = served.candidate.predicted_cost_usd
+        predicted = plan.predicted_costs_usd.get(served.route.model)
         if plan.pair is not None:
             predicted = plan.pair.expected_cost_usd
         if predicted is not None:

@@ -6,7 +6,7 @@ that the next pipeline may choose, and so the ones to know more of.
 """
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from equirouter.serve.chat import ChatRequest
@@ -136,13 +136,15 @@ class Shadows:
             is_wanted = (not wanted or candidate.model in wanted) and candidate.model not in called
             if is_wanted and self.limit.has_room(candidate.upper_nusd):
                 self.limit.reserve(candidate.upper_nusd)
-                tokens = plan.prompt_tokens, plan.max_output_tokens
+                model = candidate.model
                 plans.append(
                     Plan(
                         (candidate,),
                         "shadow",
-                        prompt_tokens=tokens[0],
-                        max_output_tokens=tokens[1],
+                        scores=_only(model, plan.scores),
+                        predicted_costs_usd=_only(model, plan.predicted_costs_usd),
+                        prompt_tokens=plan.prompt_tokens,
+                        max_output_tokens=plan.max_output_tokens,
                         shadow_of=record.request_id,
                     )
                 )
@@ -165,3 +167,7 @@ class Shadows:
         if chat.kept_elsewhere or chat.unpriced:
             return False
         return key is None or key.name not in self.settings.except_keys
+
+
+def _only(model: str, by_model: Mapping[str, float]) -> Mapping[str, float]:
+    return {model: by_model[model]} if model in by_model else {}

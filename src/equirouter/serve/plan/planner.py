@@ -234,7 +234,7 @@ class RoutingPlanner:
         removed = self._feasible.removed((name,), bounds, chat, control, key, is_limited=limited)
         bound = bounds[name]
         return Plan(
-            () if removed else (Candidate(name, bound.nusd, answer_tokens=bound.answer),),
+            () if removed else (Candidate(name, bound.nusd, bound.answer),),
             "named",
             removed=removed,
             prompt_tokens=bound.prompt,
@@ -358,10 +358,7 @@ class RoutingPlanner:
             by_cost.sort(key=lambda name: name != served.loaded.strongest)
         first = bounds[by_cost[0]]
         return Plan(
-            tuple(
-                Candidate(name, bounds[name].nusd, answer_tokens=bounds[name].answer)
-                for name in by_cost
-            ),
+            tuple(Candidate(name, bounds[name].nusd, bounds[name].answer) for name in by_cost),
             "unreadable" if is_unread else "router_failure",
             removed=request.removed,
             prompt_tokens=first.prompt,

@@ -204,18 +204,13 @@ def ranked_plan(
         ranked.remove(last)
         ranked.insert(0, last)
         decided_by = "session"
-    first = request.bounds[ranked[0]] if ranked else Bound(0, 0, 0)
+    bounds = [request.bounds[name] for name in ranked]
+    first = bounds[0] if ranked else Bound(0, 0, 0)
     is_choice = bool(ranked) and decided_by == "policy" and request.fits
     return Plan(
         tuple(
-            Candidate(
-                name,
-                request.bounds[name].nusd,
-                scores[name],
-                costs[name],
-                request.bounds[name].answer,
-            )
-            for name in ranked
+            Candidate(name, bound.nusd, bound.answer)
+            for name, bound in zip(ranked, bounds, strict=True)
         ),
         decided_by,
         setting=decision.setting,

@@ -194,7 +194,7 @@ def _of_request(record: RequestRecord, route: str) -> dict[str, "AttributeValue"
 
 
 def _of_plan(plan: Plan) -> dict[str, "AttributeValue"]:
-    first = plan.candidates[0] if plan.candidates else None
+    first = plan.candidates[0].model if plan.candidates else None
     attributes: dict[str, AttributeValue | None] = {
         "equirouter.decided_by": plan.decided_by,
         "equirouter.candidates": [candidate.model for candidate in plan.candidates],
@@ -205,8 +205,8 @@ def _of_plan(plan: Plan) -> dict[str, "AttributeValue"]:
         "equirouter.value": plan.value,
         "equirouter.confidence": plan.confidence,
         "equirouter.pipeline.pipeline": plan.pipeline,
-        "equirouter.predicted_cost_usd": None if first is None else first.predicted_cost_usd,
-        "equirouter.score": None if first is None else first.score,
+        "equirouter.predicted_cost_usd": plan.predicted_costs_usd.get(first or ""),
+        "equirouter.score": plan.scores.get(first or ""),
     }
     return _known(attributes)
 

@@ -94,6 +94,14 @@ def test_every_field_of_a_plan_comes_back() -> None:
     assert record_of(log_row(made)) == made
 
 
+def test_the_first_rows_had_score_and_cost_with_each_candidate() -> None:
+    made = record()
+    row = log_row(made)
+    plan = orjson.loads(row["plan"])
+    plan["candidates"] = [["small", 900, 0.7, 2e-7, None], ["large", 9000, 0.9, 4e-6, None]]
+    assert record_of(row | {"plan": orjson.dumps(plan).decode()}) == made
+
+
 @given(st.text())
 def test_a_clean_text_stays_and_every_text_becomes_one(text: str) -> None:
     cleaned = clean(text)

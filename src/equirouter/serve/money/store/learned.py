@@ -1,7 +1,7 @@
 """Answers that were asked for to learn: their cost, and what they taught."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from statistics import fmean
 from typing import Any
@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from equirouter.serve.money.store.reports import slices_in
 from equirouter.serve.money.store.schema import feedback, grades, log
-from equirouter.serve.records import Candidate, usd
+from equirouter.serve.records import usd
 
 _MOST = 10_000
 """The latest scores of users, and of graders, that are read: more would keep a gateway busy."""
@@ -71,12 +71,12 @@ def learned_in(connection: sa.Connection, since: float, until: float) -> Learnin
     said: dict[str, list[tuple[float, float | None]]] = defaultdict(list)
     explored = log.c.decided_by == "explore"
     for row, plan in _said(connection, feedback, since, until, explored):
-        said[row.served_model].append((row.score, _predicted(plan, row.served_model)))
+        said[row.served_model].append((row.score, plan["scores"].get(row.served_model)))
     scored: dict[str, set[str]] = defaultdict(set)
     wanted: dict[str, tuple[str, ...]] = {}
     for row, plan in _said(connection, grades, since, until):
         if row.decided_by == "shadow":
-            said[row.served_model].append((row.score, _predicted(plan, row.served_model)))
+            said[row.served_model].append((row.score, plan["scores"].get(row.served_model)))
         else:
             wanted[row.request_id] = tuple(plan["scores"])
         scored[plan.get("shadow_of") or row.request_id].add(row.served_model)
@@ -109,12 +109,6 @@ def _said(
     )
     for row in rows:
         yield row, orjson.loads(row.plan)
-
-
-def _predicted(plan: Mapping[str, Any], model: str) -> float | None:
-    """The score that the router gave a model."""
-    candidates = (Candidate(*values) for values in plan["candidates"])
-    return next((one.score for one in candidates if one.model == model), None)
 
 
 def _means(said: Sequence[tuple[float, float | None]]) -> dict[str, Any]:

@@ -208,7 +208,8 @@ def record_of(row: Mapping[str, Any]) -> RequestRecord:
     plan = None
     if row["plan"] is not None:
         document = orjson.loads(row["plan"])
-        candidates = tuple(Candidate(*values) for values in document["candidates"])
+        # the first rows had more between these
+        candidates = tuple(Candidate(of[0], of[1], of[-1]) for of in document["candidates"])
         others = {name: document[name] for name in _PLAN_FIELDS if name in document}
         others["removed"] = {name: Removal(**why) for name, why in document["removed"].items()}
         if others.get("pair") is not None:
