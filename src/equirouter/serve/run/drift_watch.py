@@ -2,13 +2,15 @@
 
 import asyncio
 import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from equirouter.errors import EquiRouterError
 from equirouter.pipeline.versions import current_since
 from equirouter.serve.money.store.engine import Database
-from equirouter.serve.money.store.tail import Tail, seen_in
+from equirouter.serve.money.store.tail import Rated, Tail, seen_in
 from equirouter.serve.plan.decision_thread import DecisionThread
 from equirouter.serve.watch.drift import KINDS, Alarm, DriftWatch
 from equirouter.serve.watch.prometheus import Metrics
@@ -29,13 +31,18 @@ class LogWatch:
 
     async def look(self, database: Database) -> list[Alarm]:
         """Read what is new; the alarms that were raised or ended."""
-        rows, ratings = await database.read(self._tail.read)
+        changed: list[Alarm] = []
+        await database.read(self._tail.look)
+        while rows := await database.read(self._tail.rows):
+            changed += await asyncio.to_thread(self._noted, rows)
+        ratings = await database.read(self._tail.ratings)
+        return changed + await asyncio.to_thread(self._rated, ratings)
 
-        def count() -> list[Alarm]:
-            changed = [alarm for row in rows for alarm in self.watch.note(seen_in(row))]
-            return changed + [alarm for rating in ratings for alarm in self.watch.rate(rating)]
+    def _noted(self, rows: Sequence[Mapping[str, Any]]) -> list[Alarm]:
+        return [alarm for row in rows for alarm in self.watch.note(seen_in(row))]
 
-        return await asyncio.to_thread(count)
+    def _rated(self, ratings: Sequence[Rated]) -> list[Alarm]:
+        return [alarm for rating in ratings for alarm in self.watch.rate(rating)]
 
 
 @dataclass(slots=True)

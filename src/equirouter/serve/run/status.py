@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -176,8 +178,9 @@ def _alarms(connection: sa.Connection, settings: GatewaySettings, path: Path) ->
     strongest = described(folder).baseline.strongest
     drift, collapse = DriftWatch(settings.drift), CollapseWatch(settings.collapse)
     agreement = AgreementWatch(settings.collapse, Metrics(models=(), upstreams=()))
-    rows, ratings = Tail(_id(folder), current_since(path)).read(connection)
-    for row in rows:
+    tail = Tail(_id(folder), current_since(path))
+    tail.look(connection)
+    for row in chain.from_iterable(iter(partial(tail.rows, connection), [])):
         drift.note(seen_in(row))
         record = record_of(row)
         agreement.count(record)
@@ -185,7 +188,7 @@ def _alarms(connection: sa.Connection, settings: GatewaySettings, path: Path) ->
         if plan is not None and plan.class_ is not None and plan.candidates:
             is_strongest = plan.candidates[0].model == strongest
             collapse.observe(plan.class_, plan.expected_share, is_strongest)
-    for rated in ratings:
+    for rated in tail.ratings(connection):
         drift.rate(rated)
     return all_alarms(collapse.states(), agreement.state(), drift.alarms())
 

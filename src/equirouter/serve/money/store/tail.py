@@ -14,6 +14,7 @@ from equirouter.serve.money.store.schema import feedback, log
 from equirouter.serve.records import Attempt
 
 _MOST_AT_FIRST, _MOST_AT_ONCE = 20_000, 2_000
+_PIECE = 250
 _OF_THE_REQUEST = frozenset({400, 413, 422})
 """Statuses by which a provider says that the request is wrong."""
 
@@ -50,19 +51,20 @@ class Rated:
 class Tail:
     """The requests that one pipeline decided since a time, each read once, in their order.
 
+    `look` finds those that are new, and `rows` reads them piece by piece, as a row has kilobytes.
     Beyond 20,000 at first, and 2,000 at a time later, an even sample is read. since: Unix seconds.
     """
 
     def __init__(self, pipeline: str, since: float) -> None:
         self._pipeline, self._since_us = pipeline, round(since * 1e6)
         self._last: int | None = None
+        self._left = range(0)  # ids of rows that are to be read
         self._given_us = 0
 
-    def read(self, connection: sa.Connection) -> tuple[list[dict[str, Any]], list[Rated]]:
-        """New rows, for seen_in, and feedback."""
-        return self._rows(connection), self._rated(connection)
-
-    def _rows(self, connection: sa.Connection) -> list[dict[str, Any]]:
+    def look(self, connection: sa.Connection) -> None:
+        """Find the requests that came since the last look, once all of that are read."""
+        if self._left:
+            return
         c = log.c
         most = _MOST_AT_FIRST if self._last is None else _MOST_AT_ONCE
         newest = connection.execute(sa.select(sa.func.max(c.id))).scalar() or 0
@@ -71,20 +73,30 @@ class Tail:
             first = connection.execute(oldest).scalar()
             self._last = newest if first is None else first - 1
         ids = range(self._last + 1, newest + 1)
-        ids = ids[:: max(1, math.ceil(len(ids) / most))]
+        self._left = ids[:: max(1, math.ceil(len(ids) / most))]
         self._last = newest
-        wanted = (
-            sa.select(log)
-            .where(
-                among(c.id, list(ids), connection.dialect.name),
-                c.pipeline == self._pipeline,
-                c.endpoint != "route",
-            )
-            .order_by(c.id)
-        )
-        return [dict(row) for row in connection.execute(wanted).mappings()]
 
-    def _rated(self, connection: sa.Connection) -> list[Rated]:
+    def rows(self, connection: sa.Connection) -> list[dict[str, Any]]:
+        """The next rows, for seen_in; none once all are read."""
+        c = log.c
+        rows: list[dict[str, Any]] = []
+        while self._left and not rows:  # others' are between them
+            ids = self._left[:_PIECE]
+            wanted = (
+                sa.select(log)
+                .where(
+                    among(c.id, list(ids), connection.dialect.name),
+                    c.pipeline == self._pipeline,
+                    c.endpoint != "route",
+                )
+                .order_by(c.id)
+            )
+            rows = [dict(row) for row in connection.execute(wanted).mappings()]
+            self._left = self._left[_PIECE:]
+        return rows
+
+    def ratings(self, connection: sa.Connection) -> list[Rated]:
+        """New feedback."""
         c = feedback.c
         rows = connection.execute(
             sa.select(c.given_at_us, c.score, log.c.served_model, log.c.plan)
