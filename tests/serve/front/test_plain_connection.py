@@ -168,21 +168,20 @@ def test_bytes_that_are_cut_damaged_and_piped_are_answered_as_by_aiohttp(
     edges = [0, *sorted(cut for cut in cuts if cut < len(damaged)), len(damaged)]
     pieces = [damaged[a:b] for a, b in pairwise(edges)]
     here, there = asyncio.run(_on_wires([*pieces, LAST]))
-    assert any(
-        _are_alike(here.answers(), there.answers(), place) for place in range(len(requests) + 1)
-    )
+    ours, theirs = here.answers(), there.answers()
+    assert any(_are_alike(ours, theirs, start) for start in range(len(theirs) + 1))
     assert here.is_closing() == there.is_closing()
 
 
-def _are_alike(here: list[Told], there: list[Told], place: int) -> bool:
+def _are_alike(ours: list[Told], theirs: list[Told], start: int) -> bool:
     """Whether answers are those of aiohttp and, from a place on, some that it does not give.
 
     It answers nothing of what it read together with a fault.
     """
-    end = place + len(here) - len(there)
-    more = here[place:end]
-    are_plain = all((one.status, one.is_of_aiohttp) == (200, False) for one in more)
-    return are_plain and _taken(here[:place] + here[end:]) == _taken(there)
+    end = start + len(ours) - len(theirs)
+    are_plain = all((one.status, one.is_of_aiohttp) == (200, False) for one in ours[start:end])
+    is_rest = _taken(ours[:start] + ours[end:]) == _taken(theirs)
+    return end >= start and are_plain and is_rest
 
 
 async def _on_wires(pieces: list[bytes]) -> tuple[Wire, Wire]:
