@@ -67,6 +67,7 @@ async def ran(module: str, *arguments: object, cwd: Path | None = None) -> tuple
         ("/chat/completions", "did you mean /v1/chat/completions? A client's base URL ends in"),
         ("/v1/v1/chat/completions", "did you mean /v1/chat/completions? A client's"),
         ("/v1/completions", "/openapi.json says what there is"),
+        ("/api/chat", "chat by /v1/chat/completions"),
     ],
 )
 def test_a_wrong_path_says_which_may_be_meant(tmp_path: Path, path: str, says: str) -> None:

@@ -11,7 +11,7 @@ from equirouter.serve.http.controls import VIRTUAL_MODELS
 from equirouter.serve.records import Key
 from equirouter.serve.settings import ServerSettings, UpstreamSettings
 from tests.serve.assembled import assembled
-from tests.serve.gateways import running
+from tests.serve.gateways import Running, running
 
 PAGE = "https://app.example"
 KNOWN = {"context_tokens": 8000, "max_output_tokens": 500, "abilities": ["tools", "json"]}
@@ -40,6 +40,42 @@ def test_a_model_is_listed_with_what_clients_ask_for() -> None:
             async with here.http.get("/v1/models/a") as response:
                 assert response.status == 404
                 assert (await response.json())["error"]["code"] == "model_not_found"
+
+    asyncio.run(run())
+
+
+async def ask(here: Running, method: str, path: str, **options: Any) -> tuple[int, Any]:
+    async with here.http.request(method, path, **options) as response:
+        return response.status, await response.json()
+
+
+def test_a_client_that_lists_as_ollama_does_finds_the_models_and_what_they_can() -> None:
+    """As GitHub Copilot in VS Code asks; then it chats by /v1/chat/completions."""
+
+    async def run() -> None:
+        async with running(models={"a": KNOWN}) as here:
+            status, version = await ask(here, "GET", "/api/version")
+            assert (status, [*map(int, version["version"].split("."))] >= [0, 6, 4]) == (200, True)
+            _, tags = await ask(here, "GET", "/api/tags")
+            _, listed = await ask(here, "GET", "/v1/models")
+            assert [model["model"] for model in tags["models"]] == [
+                model["id"] for model in listed["data"]
+            ]
+            _, shown = await ask(here, "POST", "/api/show", json={"model": "a"})
+            assert shown["capabilities"] == ["completion", "tools"]
+            facts = shown["model_info"]
+            assert facts[f"{facts['general.architecture']}.context_length"] == 8000
+            # what nobody stated is not said to be missing, nor is a size made up
+            _, shown = await ask(here, "POST", "/api/show", json={"name": "b"})
+            assert shown["capabilities"] == ["completion", "tools", "vision"]
+            assert set(shown["model_info"]) == {"general.architecture", "general.basename"}
+            assert (await ask(here, "POST", "/api/show", json={"model": "nobody"}))[0] == 404
+            for wrong in ([], {}, {"model": 7}):
+                assert (await ask(here, "POST", "/api/show", json=wrong))[0] == 400
+            here.admission.key = Key("k", "k", models=frozenset({"b"}))
+            _, tags = await ask(here, "GET", "/api/tags")
+            assert [m["name"] for m in tags["models"] if "equirouter" not in m["name"]] == ["b"]
+            assert (await ask(here, "POST", "/api/show", json={"model": "a"}))[0] == 404
 
     asyncio.run(run())
 

@@ -18,7 +18,7 @@ from equirouter.serve.http.body import json_response, parsed, read_body, safe
 from equirouter.serve.http.controls import VIRTUAL_MODELS, read_control
 from equirouter.serve.http.exchange import Exchange, request_id
 from equirouter.serve.http.gateway import Gateway
-from equirouter.serve.http.listing import model, models
+from equirouter.serve.http.listing import model, models, ollama_model, ollama_models, ollama_version
 from equirouter.serve.http.openapi import openapi_document
 from equirouter.serve.http.passing import PATHS, passed_on
 from equirouter.serve.http.requests import (
@@ -222,6 +222,8 @@ async def readyz(gateway: Gateway, _request: web.Request) -> web.StreamResponse:
 
 def _nearest(path: str, known: Mapping[str, Sequence[str]]) -> str:
     """The way out of a wrong path, which is mostly a base URL without /v1, or with it twice."""
+    if path.startswith("/api/"):
+        return "of Ollama's API there is the list of models only; chat by /v1/chat/completions"
     bare = path
     while bare.startswith("/v1/"):
         bare = bare.removeprefix("/v1")
@@ -344,6 +346,9 @@ _UNLISTED: tuple[tuple[str, str, _Handler], ...] = (
     ("GET", "/", root),
     ("POST", f"{_AZURE}/chat/completions", _chat_completions),
     ("POST", f"{_AZURE}/embeddings", embeddings),
+    ("GET", "/api/version", ollama_version),
+    ("GET", "/api/tags", ollama_models),
+    ("POST", "/api/show", ollama_model),
 )
 
 

@@ -1,4 +1,9 @@
-"""The list of models, in the fields that clients of OpenAI, Anthropic and OpenRouter read."""
+"""The list of models, in the fields that clients of OpenAI, Anthropic and OpenRouter read.
+
+Some clients list as Ollama does and chat as OpenAI's do: GitHub Copilot in VS Code is one. For them
+there are /api/version, /api/tags and /api/show, whose fields are those of
+https://github.com/ollama/ollama/blob/main/docs/api.md.
+"""
 
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -9,11 +14,19 @@ from equirouter.cost.prices import Price
 from equirouter.errors import GatewayError
 from equirouter.serve.chat import VIRTUAL
 from equirouter.serve.http.access import authorized
-from equirouter.serve.http.body import json_response
+from equirouter.serve.http.body import json_response, read_body
 from equirouter.serve.http.controls import VIRTUAL_MODELS
 from equirouter.serve.http.gateway import Gateway
 
 _NEVER = "1970-01-01T00:00:00Z"  # nobody knows when a model was made
+_OLLAMA = "0.6.4"  # the version of Ollama whose fields these are, which Copilot asks for at least
+_ARCHITECTURE = "equirouter"  # what the names of a model's own fields begin with, by Ollama
+_OF_A_FILE = {  # Ollama's models are files, these are not
+    "modified_at": _NEVER,
+    "size": 0,
+    "digest": "",
+    "details": {"format": "", "family": "", "families": [], "parameter_size": ""},
+}
 
 
 async def models(gateway: Gateway, request: web.Request) -> web.StreamResponse:
@@ -25,10 +38,54 @@ async def models(gateway: Gateway, request: web.Request) -> web.StreamResponse:
 
 async def model(gateway: Gateway, request: web.Request) -> web.StreamResponse:
     """GET /v1/models/NAME: one of them."""
-    name = request.match_info["name"]
+    return json_response(await _one(gateway, request, request.match_info["name"]))
+
+
+async def ollama_version(gateway: Gateway, request: web.Request) -> web.StreamResponse:
+    """GET /api/version."""
+    await authorized(gateway, request)
+    return json_response({"version": _OLLAMA})
+
+
+async def ollama_models(gateway: Gateway, request: web.Request) -> web.StreamResponse:
+    """GET /api/tags: the same list as /v1/models."""
+    names = [document["id"] async for document in _listed(gateway, request)]
+    models = [{"name": name, "model": name, **_OF_A_FILE} for name in names]
+    return json_response({"models": models})
+
+
+async def ollama_model(gateway: Gateway, request: web.Request) -> web.StreamResponse:
+    """POST /api/show: one of them. An ability that is not known counts as there: it is tried."""
+    await authorized(gateway, request)
+    body = await read_body(request, gateway.settings.limits)
+    name = (body.get("model") or body.get("name")) if isinstance(body, dict) else None
+    if not isinstance(name, str):
+        raise GatewayError(400, "model: expected a name, as /api/tags has it", param="model")
+    found = await _one(gateway, request, name)
+    known, context = found.get("abilities"), found["context_length"]
+    sizes = {} if context is None else {f"{_ARCHITECTURE}.context_length": context}
+    return json_response(
+        {
+            "modified_at": _NEVER,
+            "template": "",
+            "details": _OF_A_FILE["details"],
+            "capabilities": [
+                "completion",
+                *(name for name in ("tools", "vision") if known is None or name in known),
+            ],
+            "model_info": {
+                "general.architecture": _ARCHITECTURE,
+                "general.basename": found["id"],
+                **sizes,
+            },
+        }
+    )
+
+
+async def _one(gateway: Gateway, request: web.Request, name: str) -> dict[str, Any]:
     async for document in _listed(gateway, request):
         if document["id"] == name:
-            return json_response(document)
+            return document
     raise GatewayError(
         404,
         f"no model {name[:200]!r} that this key may use; GET /v1/models has all",
