@@ -70,8 +70,8 @@ def test_a_client_that_lists_as_ollama_does_finds_the_models_and_what_they_can()
             assert shown["capabilities"] == ["completion", "tools", "vision"]
             assert set(shown["model_info"]) == {"general.architecture", "general.basename"}
             assert (await ask(here, "POST", "/api/show", json={"model": "nobody"}))[0] == 404
-            for wrong in ([], {}, {"model": 7}):
-                assert (await ask(here, "POST", "/api/show", json=wrong))[0] == 400
+            assert (await ask(here, "POST", "/api/show", json={}))[0] == 400
+            assert (await ask(here, "POST", "/api/show", json=["a"]))[0] == 400
             here.admission.key = Key("k", "k", models=frozenset({"b"}))
             _, tags = await ask(here, "GET", "/api/tags")
             assert [m["name"] for m in tags["models"] if "equirouter" not in m["name"]] == ["b"]
