@@ -24,6 +24,10 @@ SAME = {
     "commas.tsv": HEAD + ROWS,
     "semicolons.tsv": (HEAD + ROWS).replace(",", ";"),
     "score.csv": HEAD.replace("performance", "score") + ROWS,
+    "truths.csv": HEAD + "q,x & y,t,a,True,2\nq,x & y,t,b,False,3\n",  # as pandas writes bool
+    "some truths.csv": HEAD + "q,x & y,t,a,TRUE,2\nq,x & y,t,b,0.0,3\n",
+    "wide truths.csv": "query_id,query,task,a,b,a|total_cost,b|total_cost\n"
+    "q,x & y,t,true,false,2,3\n",
     "rows.json": f"[{JSON_ROWS[0]},\n {JSON_ROWS[1]}]",
     "lines.json": "\n".join(JSON_ROWS),
     "columns.json": """{"query_id": ["q"], "query": ["x & y"], "task": ["t"], "a": [1], "b": [0],
@@ -39,6 +43,12 @@ def test_one_table_in_many_forms(tmp_path: Path, name: str) -> None:
     table = read_table(tmp_path / name)
     assert (table.query_ids, table.texts, table.models) == (("q",), ("x & y",), ("a", "b"))
     assert (table.performance.tolist(), table.cost_usd.tolist()) == ([[1, 0]], [[2, 3]])
+
+
+def test_a_word_that_is_no_truth_is_named(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(SAME["truths.csv"].replace("False", "Wrong"))
+    with pytest.raises(DataError, match="data row 2, column 'performance': found 'Wrong', a numb"):
+        read_table(tmp_path / "t.csv")
 
 
 def test_a_line_of_a_json_file_is_named_as_such(tmp_path: Path) -> None:

@@ -263,6 +263,8 @@ class RawTable:
             return cells.cast(pa.float64())
         except pa.ArrowInvalid as error:
             value = _first_not_a_number(cells)
+            if value is None:
+                return _truths_as_digits(cells).cast(pa.float64())
             row = int(pc.index(cells, value).as_py())
             text = value.as_py()
             comma = "; write decimals with a point" if _DECIMAL_COMMA.fullmatch(text) else ""
@@ -356,8 +358,15 @@ def _nothing_to_null(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return pc.if_else(pc.equal(cells, ""), pa.scalar(None, pa.large_string()), cells)
 
 
+def _truths_as_digits(cells: pa.ChunkedArray) -> pa.ChunkedArray:
+    """1 and 0 for true and false, which programs write that know them as values."""
+    lower = pc.utf8_lower(cells)
+    rest = pc.if_else(pc.equal(lower, "false"), "0", cells)
+    return pc.if_else(pc.equal(lower, "true"), "1", rest)
+
+
 def _first_not_a_number(cells: pa.ChunkedArray) -> Any:  # noqa: ANN401  # a pyarrow scalar or None
-    for value in pc.unique(cells.drop_null()):
+    for value in pc.unique(_truths_as_digits(cells.drop_null())):
         try:
             value.cast(pa.float64())
         except pa.ArrowInvalid:
