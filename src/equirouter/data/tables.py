@@ -49,8 +49,8 @@ def read_table(
     out. Of a table that has answers and no responses: what they were read by, in place of what its
     column answers_by says.
     name: what messages and results call the table, else the file's name. Cells that are empty or
-    say nan are NaN, true is 1 and false 0. Relative image paths start at the file's folder. A pickle is read without
-    running what is in it.
+    say nan are NaN, true is 1 and false 0. Relative image paths start at the file's folder. A
+    pickle is read without running what is in it.
     Raises DataError that names file, row (counted from 1, without the line of column names; in JSON
     lines the line of the file) and column.
 
