@@ -114,7 +114,6 @@ BUSY_SECONDS = 5.0
 
 # Each reader opens a connection and a file handle; the dashboard asks a few things at once.
 _READERS = 4
-_CACHE_KIB = 16 * 1024
 _WAL_RETRY_SECONDS = 0.005
 _WAL_BYTES = 4 * 1024 * 1024
 _WAL_FRAMES = 16 * 1024  # pages of 4 KiB: beyond 64 MiB writers are stopped to empty it
@@ -305,7 +304,6 @@ def _sqlite(url: sa.URL, durability: Durability, files: OpenFiles) -> sa.Engine:
     def _prepare(connection: Any, _: object) -> None:  # noqa: ANN401  # sqlite3's
         _use_wal(connection)
         connection.execute(f"PRAGMA synchronous = {synchronous}")
-        connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
         connection.execute("PRAGMA temp_store = MEMORY")
         files.remember()
 
