@@ -108,17 +108,13 @@ class Tail:
             )
             .order_by(c.given_at_us)
             .limit(_MOST_AT_FIRST)
-        ).fetchall()
-        if rows:
-            self._given_us = rows[-1].given_at_us
-        return [
-            Rated(
-                row.served_model or "",
-                row.score,
-                orjson.loads(row.plan)["scores"].get(row.served_model),
-            )
-            for row in rows
-        ]
+        )
+        ratings = []
+        for row in rows:  # one after the other: a plan has kilobytes
+            self._given_us = row.given_at_us
+            predicted = orjson.loads(row.plan)["scores"].get(row.served_model)
+            ratings.append(Rated(row.served_model or "", row.score, predicted))
+        return ratings
 
 
 def seen_in(row: Mapping[str, Any]) -> LoggedCall:
