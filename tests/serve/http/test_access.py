@@ -63,6 +63,24 @@ def test_a_gateway_that_was_opened_answers_others_and_lets_none_administer(tmp_p
     asyncio.run(run())
 
 
+@pytest.mark.parametrize(
+    ("headers", "says"),
+    [
+        ({"Host": "rebound.example:8080"}, "this request called it 'rebound.example:8080'"),
+        ({"X-Forwarded-For": "203.0.113.7"}, "the header X-Forwarded-For of this request"),
+    ],
+)
+def test_a_refusal_says_what_was_found(headers: dict[str, str], says: str) -> None:
+    async def run() -> None:
+        async with running() as here:
+            response = await here.chat("a", headers=headers)
+            message = (await response.json())["error"]["message"]
+            assert says in message
+            assert "equirouter keys create gateway.toml --name NAME" in message
+
+    asyncio.run(run())
+
+
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
 def test_no_endpoint_answers_a_proxy_without_a_key(endpoint: str) -> None:
     async def run() -> None:

@@ -67,18 +67,22 @@ async def admin(gateway: Gateway, request: web.Request) -> None:
 
 async def metrics_reader(gateway: Gateway, request: web.Request) -> None:
     """Let in who may read the metrics: this machine, an administrator, or all where that is set."""
-    if not (gateway.settings.telemetry.metrics_open or _is_here(request)):
+    if not (gateway.settings.telemetry.metrics_open or _from_elsewhere(request) is None):
         await admin(gateway, request)
 
 
-def _is_here(request: Asked) -> bool:
-    """Whether a program of this machine asks this machine, and no proxy on it for somebody else.
+def _from_elsewhere(request: Asked) -> str | None:
+    """What shows that somebody else asks than a program of this machine; None where nothing does.
 
     A page from elsewhere can give its own host the address of this machine: the Host shows it.
     """
-    host = _host(f"//{request.headers.get('Host', '')}")[1]
-    is_passed_on = any(map(_is_of_proxy, request.headers))
-    return is_loopback(request.remote) and is_loopback(host) and not is_passed_on
+    if not is_loopback(request.remote):
+        return f"this request came from {request.remote}"
+    host = request.headers.get("Host", "")
+    if not is_loopback(_host(f"//{host}")[1]):
+        return f"this request called it {host[:100]!r}"
+    proxy = next(filter(_is_of_proxy, request.headers), None)
+    return None if proxy is None else f"the header {proxy[:100]} of this request is a proxy's"
 
 
 def _is_of_proxy(header: str) -> bool:
@@ -97,11 +101,12 @@ def _check_local(request: Asked, *, is_local: bool, pages: Collection[str] = ())
     host = request.headers.get("Host", "")
     if origin is not None and origin not in pages and _host(origin)[0] != (host or None):
         raise _refused(f"requests of pages from {origin[:100]} are not answered without a key")
-    if is_local and not _is_here(request):
+    found = _from_elsewhere(request) if is_local else None
+    if found is not None:
         raise _refused(
-            "without keys the gateway answers programs of this machine only, as localhost and not "
-            f"as {host[:100]!r}, and nobody through a proxy: equirouter keys create gateway.toml "
-            "--name NAME"
+            "without keys the gateway answers programs of this machine only, which call it "
+            f"localhost, and nobody through a proxy; {found}. `equirouter keys create gateway.toml "
+            "--name NAME` makes a key"
         )
 
 
