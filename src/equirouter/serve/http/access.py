@@ -72,7 +72,7 @@ async def metrics_reader(gateway: Gateway, request: web.Request) -> None:
 
 
 def _from_elsewhere(request: Asked) -> str | None:
-    """What shows that somebody else asks than a program of this machine; None where nothing does.
+    """A sign that somebody else asks than a program of this machine; None where there is none.
 
     A page from elsewhere can give its own host the address of this machine: the Host shows it.
     """
