@@ -50,8 +50,8 @@ async def ollama_version(gateway: Gateway, request: web.Request) -> web.StreamRe
 async def ollama_models(gateway: Gateway, request: web.Request) -> web.StreamResponse:
     """GET /api/tags: the same list as /v1/models."""
     names = [document["id"] async for document in _listed(gateway, request)]
-    models = [{"name": name, "model": name, **_OF_A_FILE} for name in names]
-    return json_response({"models": models})
+    listed = [{"name": name, "model": name, **_OF_A_FILE} for name in names]
+    return json_response({"models": listed})
 
 
 async def ollama_model(gateway: Gateway, request: web.Request) -> web.StreamResponse:
