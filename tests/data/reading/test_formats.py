@@ -45,9 +45,13 @@ def test_one_table_in_many_forms(tmp_path: Path, name: str) -> None:
     assert (table.performance.tolist(), table.cost_usd.tolist()) == ([[1, 0]], [[2, 3]])
 
 
-def test_a_word_that_is_no_truth_is_named(tmp_path: Path) -> None:
-    (tmp_path / "t.csv").write_text(SAME["truths.csv"].replace("False", "Wrong"))
-    with pytest.raises(DataError, match="data row 2, column 'performance': found 'Wrong', a numb"):
+@pytest.mark.parametrize(
+    ("old", "new", "column"), [("False", "Wrong", "performance"), (",3", ",True", "cost_usd")]
+)
+def test_a_word_that_is_no_truth_is_named(tmp_path: Path, old: str, new: str, column: str) -> None:
+    (tmp_path / "t.csv").write_text(SAME["truths.csv"].replace(old, new))
+    says = f"data row 2, column '{column}': found '{new.strip(',')}', a number is expected"
+    with pytest.raises(DataError, match=says):
         read_table(tmp_path / "t.csv")
 
 

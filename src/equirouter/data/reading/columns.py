@@ -213,13 +213,14 @@ class RawTable:
     def numbers(self, name: str, *, low: float, high: float, expected: str) -> FloatArray:
         """A number column as (n_rows,) float64, NaN where a cell is empty or says nan.
 
-        expected: what a number outside [low, high] should have been. Raises DataError at the first
-        cell that is not a number, not finite or outside.
+        In text, true is 1 and false 0 where high is at most 1. expected: what a number outside
+        [low, high] should have been. Raises DataError at the first cell that is not a number, not
+        finite or outside.
         """
         column = _plain(self.columns[name])
         kind = column.type
         if is_text(kind):
-            column = self._parsed(name, column)
+            column = self._parsed(name, column, takes_truths=high <= 1.0)
         elif not _is_number(kind) and not pa.types.is_null(kind):
             raise DataError(f"{self.path}: column {name!r} holds {kind}, numbers are expected")
         # Casting null -> float64 and int64 -> float64 is meant, so is rounding of large integers.
@@ -231,12 +232,13 @@ class RawTable:
         return array
 
     def looks_numeric(self, name: str) -> bool:
-        """Whether all cells that are not empty are numbers, or nan, and there is such a cell."""
+        """Whether all cells that are not empty are numbers, nan or truths, and there is one."""
         column = _plain(self.columns[name])
         if not is_text(column.type):
             return _is_number(column.type) and column.null_count < self.n_rows
         cells = _nothing_to_null(column)
-        return cells.null_count < self.n_rows and _first_not_a_number(cells) is None
+        is_some = cells.null_count < self.n_rows
+        return is_some and _first_not_a_number(_truths_as_digits(cells)) is None
 
     def _encoded(self, name: str) -> Any:  # noqa: ANN401  # a pyarrow array of dictionary
         """A text column as indices of values; one that was read so is never written out."""
@@ -257,14 +259,15 @@ class RawTable:
         whole = column.cast(pa.large_string()).combine_chunks()
         return whole.combine_chunks() if isinstance(whole, pa.ChunkedArray) else whole
 
-    def _parsed(self, name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
+    def _parsed(self, name: str, column: pa.ChunkedArray, *, takes_truths: bool) -> pa.ChunkedArray:
         cells = _nothing_to_null(column)
         try:
             return cells.cast(pa.float64())
         except pa.ArrowInvalid as error:
-            value = _first_not_a_number(cells)
+            digits = _truths_as_digits(cells) if takes_truths else cells
+            value = _first_not_a_number(digits)
             if value is None:
-                return _truths_as_digits(cells).cast(pa.float64())
+                return digits.cast(pa.float64())
             row = int(pc.index(cells, value).as_py())
             text = value.as_py()
             comma = "; write decimals with a point" if _DECIMAL_COMMA.fullmatch(text) else ""
@@ -366,7 +369,7 @@ def _truths_as_digits(cells: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _first_not_a_number(cells: pa.ChunkedArray) -> Any:  # noqa: ANN401  # a pyarrow scalar or None
-    for value in pc.unique(_truths_as_digits(cells.drop_null())):
+    for value in pc.unique(cells.drop_null()):
         try:
             value.cast(pa.float64())
         except pa.ArrowInvalid:
