@@ -113,31 +113,23 @@ async def envoy(here: Running, folder: Path, models: Sequence[str]) -> AsyncIter
         config.write_text(yaml.safe_dump(configuration(port, gateway, ports)), "utf-8")
         process = await asyncio.create_subprocess_exec(
             *(command, "--config-path", str(config), "--concurrency", "1", "--use-dynamic-base-id"),
-            *("--log-level", "warning"),
             stderr=asyncio.subprocess.PIPE,
         )
+        assert process.stderr is not None
+        said = []
         try:
-            await listens(process, port)
+            async with asyncio.timeout(60):
+                async for line in process.stderr:
+                    said.append(line.decode())
+                    if b"starting main dispatch loop" in line:
+                        break
+                else:
+                    pytest.fail("".join(said))
             yield f"http://127.0.0.1:{port}/v1/chat/completions"
         finally:
             if process.returncode is None:
                 process.kill()
-            await process.wait()
-
-
-async def listens(process: asyncio.subprocess.Process, port: int) -> None:
-    for _ in range(600):
-        if process.returncode is not None:
-            assert process.stderr is not None
-            pytest.fail((await process.stderr.read()).decode())
-        try:
-            _, writer = await asyncio.open_connection("127.0.0.1", port)
-        except OSError:
-            await asyncio.sleep(0.05)
-        else:
-            writer.close()
-            return
-    pytest.fail("envoy does not listen after 30 s")
+            await process.communicate()
 
 
 def test_envoy_sends_a_request_to_the_model_that_the_gateway_chose(tmp_path: Path) -> None:

@@ -80,6 +80,28 @@ def test_a_client_that_lists_as_ollama_does_finds_the_models_and_what_they_can()
     asyncio.run(run())
 
 
+@pytest.mark.parametrize(
+    ("abilities", "expected"),
+    [
+        ({"a": ["tools"], "b": ["json"], "c": []}, ["completion", "tools"]),
+        ({"a": ["tools"], "b": ["json"]}, ["completion", "tools", "vision"]),  # c may see
+    ],
+)
+def test_a_virtual_model_can_what_one_of_the_pool_can(
+    abilities: dict[str, list[str]], expected: list[str]
+) -> None:
+    async def run() -> None:
+        models = {name: {"abilities": able} for name, able in abilities.items()}
+        async with running(models=models) as here:
+            settings = here.gateway.settings
+            pipeline = settings.pipeline.model_copy(update={"path": Path("p")})
+            here.gateway.settings = settings.model_copy(update={"pipeline": pipeline})
+            _, shown = await ask(here, "POST", "/api/show", json={"model": "equirouter/auto"})
+            assert shown["capabilities"] == expected
+
+    asyncio.run(run())
+
+
 @pytest.mark.parametrize("name", ["equirouter-auto", "equirouter-budget-0.01"])
 def test_a_virtual_model_may_be_named_without_a_slash(name: str) -> None:
     async def run() -> None:

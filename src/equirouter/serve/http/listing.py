@@ -5,7 +5,7 @@ there are /api/version, /api/tags and /api/show, whose fields are those of
 https://github.com/ollama/ollama/blob/main/docs/api.md.
 """
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from aiohttp import web
@@ -17,6 +17,7 @@ from equirouter.serve.http.access import authorized
 from equirouter.serve.http.body import json_response, read_body
 from equirouter.serve.http.controls import VIRTUAL_MODELS
 from equirouter.serve.http.gateway import Gateway
+from equirouter.serve.records import Key
 
 _NEVER = "1970-01-01T00:00:00Z"  # nobody knows when a model was made
 _OLLAMA = "0.6.4"  # the version of Ollama whose fields these are, which Copilot asks for at least
@@ -31,14 +32,15 @@ _OF_A_FILE = {  # Ollama's models are files, these are not
 
 async def models(gateway: Gateway, request: web.Request) -> web.StreamResponse:
     """GET /v1/models: the pool as far as the key may use it, and the virtual models."""
-    data = [document async for document in _listed(gateway, request)]
+    data = list(_listed(gateway, await authorized(gateway, request)))
     ends = {"first_id": data[0]["id"], "last_id": data[-1]["id"]} if data else {}
     return json_response({"object": "list", "data": data, "has_more": False, **ends})
 
 
 async def model(gateway: Gateway, request: web.Request) -> web.StreamResponse:
     """GET /v1/models/NAME: one of them."""
-    return json_response(await _one(gateway, request, request.match_info["name"]))
+    key = await authorized(gateway, request)
+    return json_response(_one(gateway, key, request.match_info["name"]))
 
 
 async def ollama_version(gateway: Gateway, request: web.Request) -> web.StreamResponse:
@@ -49,20 +51,21 @@ async def ollama_version(gateway: Gateway, request: web.Request) -> web.StreamRe
 
 async def ollama_models(gateway: Gateway, request: web.Request) -> web.StreamResponse:
     """GET /api/tags: the same list as /v1/models."""
-    names = [document["id"] async for document in _listed(gateway, request)]
+    key = await authorized(gateway, request)
+    names = [document["id"] for document in _listed(gateway, key)]
     listed = [{"name": name, "model": name, **_OF_A_FILE} for name in names]
     return json_response({"models": listed})
 
 
 async def ollama_model(gateway: Gateway, request: web.Request) -> web.StreamResponse:
     """POST /api/show: one of them. An ability that is not known counts as there: it is tried."""
-    await authorized(gateway, request)
+    key = await authorized(gateway, request)
     body = await read_body(request, gateway.settings.limits)
     name = (body.get("model") or body.get("name")) if isinstance(body, dict) else None
     if not isinstance(name, str):
         raise GatewayError(400, "model: expected a name, as /api/tags has it", param="model")
-    found = await _one(gateway, request, name)
-    known, context = found.get("abilities"), found["context_length"]
+    found = _one(gateway, key, name)
+    known, context = found["abilities"], found["context_length"]
     sizes = {} if context is None else {f"{_ARCHITECTURE}.context_length": context}
     return json_response(
         {
@@ -82,8 +85,8 @@ async def ollama_model(gateway: Gateway, request: web.Request) -> web.StreamResp
     )
 
 
-async def _one(gateway: Gateway, request: web.Request, name: str) -> dict[str, Any]:
-    async for document in _listed(gateway, request):
+def _one(gateway: Gateway, key: Key | None, name: str) -> dict[str, Any]:
+    for document in _listed(gateway, key):
         if document["id"] == name:
             return document
     raise GatewayError(
@@ -94,15 +97,20 @@ async def _one(gateway: Gateway, request: web.Request, name: str) -> dict[str, A
     )
 
 
-async def _listed(gateway: Gateway, request: web.Request) -> AsyncIterator[dict[str, Any]]:
-    key = await authorized(gateway, request)
-    for document in _of_pool(gateway, None if key is None else key.models):
-        yield document
+def _listed(gateway: Gateway, key: Key | None) -> Iterator[dict[str, Any]]:
+    """The models that a key may use, and the virtual ones, which can what one of the pool can."""
+    yield from _of_pool(gateway, None if key is None else key.models)
     if gateway.settings.pipeline.path is not None:
-        sizes = [known.context_tokens or 0 for known in gateway.settings.models.values()]
+        known = gateway.settings.models.values()
+        sizes = [one.context_tokens or 0 for one in known]
+        able = [one.abilities for one in known if one.abilities is not None]
+        of_any = {
+            "context_length": max(sizes) or None,
+            "abilities": sorted(frozenset().union(*able)) if len(able) == len(known) else None,
+        }
         # some clients take what is before a slash for a provider
         for name in (*VIRTUAL_MODELS, VIRTUAL_MODELS[0].replace("/", "-")):
-            yield _document(name, VIRTUAL[:-1]) | {"context_length": max(sizes) or None}
+            yield _document(name, VIRTUAL[:-1]) | of_any
 
 
 def _of_pool(gateway: Gateway, allowed: frozenset[str] | None) -> Iterator[dict[str, Any]]:

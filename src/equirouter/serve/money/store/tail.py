@@ -109,11 +109,12 @@ class Tail:
             .order_by(c.given_at_us)
             .limit(_MOST_AT_FIRST)
         )
-        ratings = []
+        ratings, given_us = [], self._given_us
         for row in rows:  # one after the other: a plan has kilobytes
-            self._given_us = row.given_at_us
+            given_us = row.given_at_us
             predicted = orjson.loads(row.plan)["scores"].get(row.served_model)
             ratings.append(Rated(row.served_model or "", row.score, predicted))
+        self._given_us = given_us  # not before: what a failure cut off is read again
         return ratings
 
 
