@@ -6,7 +6,9 @@ import onnxruntime
 import pytest
 
 from equirouter.encoders.minilm import MiniLMEncoder, onnx_sessions
+from equirouter.encoders.minilm.graph import graph_file
 from equirouter.encoders.minilm.onnx_sessions import Device, WindowSession, open_session
+from equirouter.encoders.minilm.weights import find_weights
 from equirouter.errors import ConfigError
 from tests.encoders.toymodel import id_of, toy_vectors, write_toy_model
 
@@ -73,6 +75,59 @@ def test_the_number_of_threads_does_not_change_a_bit(
     np.testing.assert_array_equal(single.encode(texts[-1:]), on_one[-1:])
 
 
+class Recorded:
+    """A session that notes the shapes of what it is given."""
+
+    def __init__(self, session: Any) -> None:
+        self.session = session
+        self.shapes: list[tuple[int, int]] = []
+
+    def run(self, outputs: None, feed: dict[str, Any]) -> Any:
+        self.shapes.append(feed["input_ids"].shape)
+        return self.session.run(outputs, feed)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.session, name)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_windows_of_one_length_run_together_and_keep_their_bits(
+    model_folder: Path, monkeypatch: pytest.MonkeyPatch, threads: int
+) -> None:
+    drawn = np.random.default_rng(3)
+    # at 64 tokens two fit together, at 65 none; the order of a sum shows from 6 tokens on
+    lengths = [*range(2, 32)] * 3 + [22] * 13 + [64, 64, 64, 65, 65]
+    windows = [drawn.integers(1000, 20_000, length).tolist() for length in lengths]
+    session = WindowSession(graph_file(find_weights(model_folder)), own=True, threads=threads)
+    alone = np.concatenate([session.run([window]) for window in windows])
+    recorded = Recorded(session._session)
+    monkeypatch.setattr(session, "_session", recorded)
+    np.testing.assert_array_equal(session.run(windows), alone)
+    # those of 22: 13 and 3, five at a time
+    assert sorted(n for n, length in recorded.shapes if length == 22) == [1, 5, 5, 5]
+    assert sorted(n for n, length in recorded.shapes if length > 63) == [1, 1, 1, 2]
+
+
+def test_no_thread_is_left_without_work(
+    model_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = WindowSession(graph_file(find_weights(model_folder)), own=True, threads=2)
+    recorded = Recorded(session._session)
+    monkeypatch.setattr(session, "_session", recorded)
+    session.run([[101, 2000 + i, 102] for i in range(6)])
+    assert recorded.shapes == [(3, 3), (3, 3)]
+
+
+def test_a_model_from_elsewhere_runs_each_window_alone(
+    toy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = WindowSession(toy, threads=1)
+    recorded = Recorded(session._session)
+    monkeypatch.setattr(session, "_session", recorded)
+    session.run([[id_of("cat")]] * 3)
+    assert recorded.shapes == [(1, 1)] * 3
+
+
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 
 
@@ -96,8 +151,8 @@ def test_a_gpu_that_is_not_there_is_refused(toy: Path) -> None:
     assert open_session(toy, device="auto").get_providers() == [CPU]
 
 
-class OnGpu:
-    """A session of the processor that says it is on a GPU, and which windows it was given."""
+class OnGpu(Recorded):
+    """A session of the processor that says it is on a GPU."""
 
     asked: tuple[Any, ...] = ()
     failure = ""
@@ -106,19 +161,11 @@ class OnGpu:
         type(self).asked = tuple(providers)
         if self.failure and providers != [CPU]:
             raise RuntimeError(self.failure)
-        self.session = open_on_processor(graph, options, providers=[CPU], **more)
+        super().__init__(open_on_processor(graph, options, providers=[CPU], **more))
         self.providers = [CPU] if providers == [CPU] else [CUDA, CPU]
-        self.shapes: list[tuple[int, int]] = []
 
     def get_providers(self) -> list[str]:
         return self.providers
-
-    def run(self, outputs: None, feed: dict[str, Any]) -> Any:
-        self.shapes.append(feed["input_ids"].shape)
-        return self.session.run(outputs, feed)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.session, name)
 
 
 open_on_processor = onnxruntime.InferenceSession

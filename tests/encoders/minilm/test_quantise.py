@@ -85,6 +85,10 @@ def test_a_vector_has_the_same_bits_in_any_company(
     np.testing.assert_array_equal(int8.encode(texts[::-1])[::-1], together)
     alone = np.concatenate([int8.encode([text]) for text in texts[:10]])
     np.testing.assert_array_equal(alone, together[:10])
+    # of one length, so that they run together
+    same = [f"{color} stones lie near the old river" for color in ("red", "blue", "green", "grey")]
+    alone = np.concatenate([int8.encode([text]) for text in same])
+    np.testing.assert_array_equal(int8.encode(same), alone)
 
 
 def test_another_machine_needs_no_training_texts(

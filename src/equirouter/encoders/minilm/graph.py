@@ -19,6 +19,8 @@ from equirouter.onnxgraph import OnnxGraph
 
 GRAPH_VERSION = 2
 """Raised by every change of the graph that may change an embedding, be it in the last bit."""
+GRAPH_REVISION = 1
+"""Raised by every other change of the graph, so that no older file of the cache is taken."""
 
 N_LAYERS, N_HEADS, HEAD_WIDTH = 6, 12, 32
 HIDDEN = N_HEADS * HEAD_WIDTH
@@ -31,7 +33,7 @@ def graph_file(weights: Weights) -> Path:
     Raises MissingExtraError without the onnx package, DataError for weights of another model,
     OutputError when the cache folder cannot be written.
     """
-    name = f"minilm-{weights.digest[:32]}-v{GRAPH_VERSION}.onnx"
+    name = f"minilm-{weights.digest[:32]}-v{GRAPH_VERSION}.{GRAPH_REVISION}.onnx"
     return kept_file("graphs", name, lambda: MiniLMGraph(read_tensors(weights)).model())
 
 
@@ -51,9 +53,9 @@ class MiniLMGraph(OnnxGraph):
 
     tensors: the weights by their names in model.safetensors. Input of the graph: input_ids, (B, S)
     int64, S at most MAX_TOKENS, B windows of S tokens each. Output: sentence_embedding, (B, 384)
-    float32 of length 1: the mean over the tokens. A method adds one part and returns its output's
-    name; `model` adds all of them. Raises DataError for a weight that is missing or has another
-    shape.
+    float32 of length 1: the mean over the tokens. On the processor a window's embedding has the
+    same bits whatever B is. A method adds one part and returns its output's name; `model` adds all
+    of them. Raises DataError for a weight that is missing or has another shape.
 
     Between the parts all tokens are rows of one matrix, (B * S, width). A subclass may compute the
     matrix products in another way (`linear`); weights are (out, in) as in torch.
@@ -172,6 +174,11 @@ class MiniLMGraph(OnnxGraph):
         axis = self.const("axis_1", np.array([1]))
         width = self.const("width", np.array([HIDDEN]))
         shape = self.op("Concat", "shape", width, axis=0)
-        total = self.op("ReduceSum", self.op("Reshape", x, shape), axis, keepdims=0)
+        by_place = self.op("Transpose", self.op("Reshape", x, shape), perm=[1, 0, 2])
+        # ONNX Runtime adds along the first axis row by row; along a middle one the order of its
+        # sums depends on B. Without the matrix (S, B * H) it would undo the Transpose
+        wide = self.op("Reshape", by_place, self.const("wide", np.array([0, -1])))
+        total = self.op("ReduceSum", wide, self.const("axis_0", np.array([0])), keepdims=0)
+        total = self.rows(total, HIDDEN)
         length = self.op("ReduceL2", total, axis, keepdims=1)  # the mean but for a factor
         return self.op("Div", total, length, name="sentence_embedding")

@@ -225,7 +225,8 @@ class MiniLMEncoder(Encoder):
     @cached_property
     def _session(self) -> WindowSession:
         device = self.device if self.precision == "fp32" else "cpu"
-        return WindowSession(self._graph(), threads=self.threads, device=device)
+        own = not self._files.is_onnx
+        return WindowSession(self._graph(), own=own, threads=self.threads, device=device)
 
     def _graph(self) -> Path:
         if self.precision == "int8":

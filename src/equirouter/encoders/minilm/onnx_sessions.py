@@ -1,10 +1,11 @@
 """Runs windows through a model file on ONNX Runtime: token ids in, one vector per window out.
 
-On the processor windows are run one at a time. There is no padding, so nothing has to be masked,
-and a window's vector is the same to the last bit whatever is run with it and on how many threads.
-Several windows share the cores by one Python thread each, which waits for nobody: ONNX Runtime
-holds no lock of Python while it computes. A GPU takes windows of one length together, also without
-padding; its last bits depend on how many these are.
+There is no padding, so nothing has to be masked; windows of one length may be run together. On the
+processor a window's vector is the same to the last bit whatever is run with it and on how many
+threads: our own graph (graph.py) sees to that, and of a model from elsewhere each window is run
+alone. Several runs share the cores by one Python thread each, which waits for nobody: ONNX Runtime
+holds no lock of Python while it computes. On a GPU the last bits depend on how many windows there
+are in a run.
 """
 
 import sys
@@ -30,10 +31,14 @@ Device: TypeAlias = Literal["cpu", "cuda", "auto"]
 DEVICES: tuple[Device, ...] = get_args(Device)
 
 _AT_ONCE = 64
-"""Windows handed to the threads together; an interrupted run still finishes them."""
+"""Runs handed to the threads together; an interrupted one still finishes them."""
 
 SHORT_TOKENS = 64
 """With its ends; some 1.5 ms on one thread."""
+
+TOKENS_TOGETHER = 128
+"""In the windows that a processor takes together: five of 22 tokens take a fifth less than one
+after the other; beyond this the processor's cache is too small."""
 
 TOKENS_ON_GPU = 2**14
 """In the windows that a GPU takes together: 64 of the longest, whose attention is 200 MB."""
@@ -47,19 +52,29 @@ class WindowSession:
     """A model of one embedding per window, or of one vector per token, whose mean is taken.
 
     graph: an ONNX file with the inputs input_ids and, if it has them, attention_mask and
-    token_type_ids, all (B, S) int64. threads: 1 or more; None takes one per physical core for a
-    long window alone, and one per usable core for many. device: see open_session. Raises DataError
-    for a model of another form, ConfigError for a GPU that cannot be used.
+    token_type_ids, all (B, S) int64. own: whether it is from graph.py. threads: 1 or more; None
+    takes one per physical core for a long window alone, and one per usable core for many. device:
+    see open_session. Raises DataError for a model of another form, ConfigError for a GPU that
+    cannot be used.
 
     A short window is run on one thread, and so is each of several: to share one out costs more
     processor time than it saves. For a long one that is alone the model is opened once more.
     """
 
-    def __init__(self, graph: Path, *, threads: int | None = None, device: Device = "cpu") -> None:
+    def __init__(
+        self,
+        graph: Path,
+        *,
+        own: bool = False,
+        threads: int | None = None,
+        device: Device = "cpu",
+    ) -> None:
         self._graph, self._threads = graph, threads
         self._session = open_session(graph, 1, device)
         self._inputs = [node.name for node in self._session.get_inputs()]
-        self._workers = threads or usable_cores()
+        is_on_gpu = _CUDA in self._session.get_providers()
+        self._workers = 1 if is_on_gpu else threads or usable_cores()
+        self._together = TOKENS_ON_GPU if is_on_gpu else TOKENS_TOGETHER if own else 0
         self._check(graph)
 
     def run(
@@ -80,35 +95,33 @@ class WindowSession:
         return vectors
 
     def _in_order(self, windows: Sequence[Sequence[int]]) -> Iterator[Float32Array]:
-        if _CUDA in self._session.get_providers():
-            yield from self._by_length(windows)
-            return
-        n_workers = min(self._workers, len(windows))
+        runs = list(self._runs(windows))
+        n_workers = min(self._workers, len(runs))
         if n_workers <= 1:
-            for window in windows:
-                is_long = len(windows) == 1 and len(window) > SHORT_TOKENS
-                yield self._one(window, self._wide if is_long else self._session)
+            for run in runs:
+                is_long = len(windows) == 1 and len(run[0]) > SHORT_TOKENS
+                yield from self._run(run, self._wide if is_long else self._session)
             return
         with ExitStack() as stack:
             pool = ThreadPoolExecutor(n_workers, thread_name_prefix="equirouter-encode")
             stack.callback(pool.shutdown, cancel_futures=True)
-            for start in range(0, len(windows), _AT_ONCE):
-                block = windows[start : start + _AT_ONCE]
-                yield from pool.map(self._one, block, repeat(self._session))
+            for start in range(0, len(runs), _AT_ONCE):
+                block = runs[start : start + _AT_ONCE]
+                for vectors in pool.map(self._run, block, repeat(self._session)):
+                    yield from vectors
 
-    def _by_length(self, windows: Sequence[Sequence[int]]) -> Iterator[Float32Array]:
+    def _runs(self, windows: Sequence[Sequence[int]]) -> Iterator[list[Sequence[int]]]:
+        """Those that run together, of one length each: no more than leaves work for all threads."""
+        share = -(-len(windows) // self._workers)
         for length, group in groupby(windows, key=len):
-            same, size = list(group), max(1, TOKENS_ON_GPU // length)
+            same, size = list(group), max(1, min(share, self._together // length))
             for start in range(0, len(same), size):
-                yield from self._run(same[start : start + size], self._session)
+                yield same[start : start + size]
 
     @cached_property
     def _wide(self) -> "InferenceSession":
         """For one window on several threads."""
         return self._session if self._workers == 1 else open_session(self._graph, self._threads)
-
-    def _one(self, window: Sequence[int], session: "InferenceSession") -> Float32Array:
-        return self._run([window], session)[0]
 
     def _run(
         self, windows: Sequence[Sequence[int]], session: "InferenceSession"

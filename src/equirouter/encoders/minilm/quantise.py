@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from equirouter.arrays import Float32Array
 from equirouter.encoders.kept import forget_oldest, kept_file
 from equirouter.encoders.minilm.graph import (
+    GRAPH_REVISION,
     GRAPH_VERSION,
     HIDDEN,
     N_LAYERS,
@@ -201,7 +202,7 @@ def quantised_graph_file(weights: Weights, ranges: ActivationRanges) -> Path:
     Only the MOST_KEPT newest are kept. Raises as graph_file does, and ConfigError for weights that
     are an ONNX file: int8 is made from the numbers themselves.
     """
-    version = f"v{GRAPH_VERSION}.{QUANTISE_VERSION}"
+    version = f"v{GRAPH_VERSION}.{GRAPH_REVISION}.{QUANTISE_VERSION}"
     name = f"minilm-{weights.digest[:32]}-int8-{ranges.digest[:32]}-{version}.onnx"
 
     def make() -> bytes:
