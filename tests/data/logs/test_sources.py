@@ -90,13 +90,70 @@ def test_what_cannot_be_read_is_named_and_the_rest_is_read(tmp_path: Path) -> No
     )
 
 
+def test_a_byte_that_is_no_utf8_costs_its_record_and_no_other(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    many = b'{"prompt": "a"}\n' * 2000  # more than is decoded at once
+    path.write_bytes(many + b'{"prompt": "caf\xe9"}\n\n{"prompt": "b"}\n')
+    *before, wrong, after = contents(path)
+    assert (len(before), after) == (2000, {"prompt": "b"})
+    assert wrong == Wrong(f"{path}: line 2001: this is not valid UTF-8")
+    first = tmp_path / "first.jsonl"
+    first.write_bytes(b'{"prompt": "caf\xe9"}\n{"prompt": "b"}\n')
+    assert contents(first) == [
+        Wrong(f"{first}: line 1: this is not valid UTF-8"),
+        {"prompt": "b"},
+    ]
+    table = tmp_path / "log.csv"
+    table.write_bytes(b"prompt,n\ncaf\xe9,1\nb,2\n")
+    assert contents(table) == [
+        Wrong(f"{table}: data row 1: this is not valid UTF-8"),
+        {"prompt": "b", "n": "2"},
+    ]
+    texts = pa.array([b"a", b"b", b"caf\xe9", b"c"]).cast(pa.string(), safe=False)
+    pq.write_table(pa.table({"prompt": texts}), tmp_path / "log.parquet")
+    assert contents(tmp_path / "log.parquet") == [
+        {"prompt": "a"},
+        {"prompt": "b"},
+        Wrong(f"{tmp_path / 'log.parquet'}: data row 3: this is not valid UTF-8"),
+        {"prompt": "c"},
+    ]
+    query = tmp_path / "query.txt"
+    query.write_bytes(b"caf\xe9")
+    assert contents(query) == [Wrong(f"{query}: this is not valid UTF-8")]
+
+
+def test_half_of_a_character_in_json_is_json(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    path.write_text('{"prompt": "\\ud83d"}\n{"prompt": "\\udcff"}\n', "utf-8")
+    assert contents(path) == [{"prompt": "\ud83d"}, {"prompt": "\udcff"}]
+
+
+def test_lines_are_numbered_as_in_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    path.write_text('{"prompt": "a"}\n\n\n{"prompt": "b"}\n{"prompt"\n', "utf-8")
+    assert [record.place for record in records_of(path) if isinstance(record, Record)] == [
+        f"{path}: line 1",
+        f"{path}: line 4",
+    ]
+    assert contents(path)[-1] == Wrong(f"{path}: line 5: this is not JSON")
+    # JSON may hold what Python takes for the end of a line, and no file does
+    path.write_text('\n{"prompt"\r\n{"prompt": "b\u2028c"}\r\n', "utf-8")
+    assert contents(path) == [
+        Wrong(f"{path}: line 2: this is not JSON"),
+        {"prompt": "b\u2028c"},
+    ]
+
+
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
         ("a.jsonl", b"", "the file is empty"),
         ("a.jsonl", b" \n", "nothing in this file but white space"),
         ("a.jsonl", b"{'prompt': 1}\n", "neither a JSON document nor one per line"),
-        ("a.jsonl", b'{"prompt": "\xff"}\n', "is not valid UTF-8"),
+        ("a.jsonl", b'{"prompt": "\xff"}\n', "line 1: this is not valid UTF-8; save"),
+        ("a.json", b'[\n{"prompt":\n"\xff"}]\n', "line 3: this is not valid UTF-8; save"),
+        ("a.jsonl", '{"prompt": "a"}\n'.encode("utf-16"), "line 1: this is not valid UTF-8; save"),
+        ("a.csv", b"caf\xe9,n\na,1\n", "column names is not valid UTF-8; save"),
         ("a.log", b"GET / 200\n", "this log cannot be read"),
         ("a.gz", b"\x1f\x8b\x08\x00", "could not be read"),
         ("a.parquet", b"PAR1", "could not be read"),

@@ -1,13 +1,16 @@
 """Files and folders of a log, plain or compressed, as records one after the other.
 
 What a file is follows from its bytes: gzip and zstd are unpacked on the way; parquet, JSON (a
-document, or one per line) and tables of separated columns are told apart by how they begin.
+document, or one per line) and tables of separated columns are told apart by how they begin. Bytes
+that are not UTF-8 are read as halves of characters, which no UTF-8 has, and cost no more than the
+record that they are in.
 """
 
 import csv
 import gzip
 import io
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import chain, islice
@@ -26,6 +29,8 @@ TEXT_FILE = "text of a file"
 _TEXT_SUFFIXES = (".txt", ".md")
 _LOG_SUFFIXES = (".jsonl", ".ndjson", ".json", ".log", ".csv", ".tsv", ".parquet", ".gz", ".zst")
 _SEPARATORS = ",;\t"
+_NO_UTF8 = re.compile(r"[\udc80-\udcff]")
+_IS_NO_UTF8 = "this is not valid UTF-8"
 _LONGEST_CELL = 2**27
 _ROWS_AT_ONCE = 1024
 
@@ -80,8 +85,6 @@ def records_of(path: Path, told: Told | None = None) -> Iterator[Record | Wrong]
             return
         with open_text(path, told) as stream:
             yield from _of_text(path, stream)
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: byte {error.start} is not valid UTF-8") from error
     except (OSError, EOFError, pa.ArrowException) as error:
         if isinstance(error, DataError):
             raise
@@ -90,7 +93,7 @@ def records_of(path: Path, told: Told | None = None) -> Iterator[Record | Wrong]
 
 @contextmanager
 def open_text(path: Path, told: Told | None = None) -> Iterator[IO[str]]:
-    """A file as UTF-8 text, unpacked if it is gzip or zstd. told: see Told."""
+    """A file as text, unpacked if it is gzip or zstd. told: see Told."""
     with path.open("rb") as raw:
         start = raw.peek(4)[:4]  # a buffered reader
         source: Any = _Counted(raw, told) if told is not None else raw
@@ -98,7 +101,7 @@ def open_text(path: Path, told: Told | None = None) -> Iterator[IO[str]]:
             source = gzip.GzipFile(fileobj=source)
         elif start == b"\x28\xb5\x2f\xfd":
             source = pa.CompressedInputStream(pa.PythonFile(source, mode="r"), "zstd")
-        with io.TextIOWrapper(source, encoding="utf-8-sig", newline="") as text:
+        with io.TextIOWrapper(source, "utf-8-sig", errors="surrogateescape", newline="") as text:
             yield text
 
 
@@ -123,7 +126,11 @@ def _of_text(path: Path, stream: IO[str]) -> Iterator[Record | Wrong]:
     suffixes = [suffix.lower() for suffix in path.suffixes if suffix.lower() not in (".gz", ".zst")]
     suffix = suffixes[-1] if suffixes else ""
     if suffix in _TEXT_SUFFIXES:
-        yield Record(str(path), Fields({TEXT_FILE: stream.read(), "task": path.parent.name}))
+        text = stream.read()
+        if _NO_UTF8.search(text):
+            yield Wrong(f"{path}: {_IS_NO_UTF8}")
+        else:
+            yield Record(str(path), Fields({TEXT_FILE: text, "task": path.parent.name}))
         return
     number, line = next(((i, text) for i, text in enumerate(stream, 1) if text.strip()), (0, ""))
     if not line:
@@ -132,6 +139,8 @@ def _of_text(path: Path, stream: IO[str]) -> Iterator[Record | Wrong]:
         yield from _json(path, number, line, stream)
     elif suffix in (".csv", ".tsv"):
         yield from _table(path, line, stream)
+    elif _NO_UTF8.search(line):
+        raise DataError(f"{path}: line {number}: {_IS_NO_UTF8}; save the file as UTF-8")
     else:
         raise DataError(
             f"{path}: this log cannot be read: it is neither JSON nor parquet, and a table of "
@@ -143,30 +152,36 @@ def _json(path: Path, number: int, line: str, stream: IO[str]) -> Iterator[Recor
     """JSON lines, or one document: all of the file if its first line is not one by itself."""
     document = _parsed(line)
     if document is not None:
-        more = next((after for after in stream if not after.isspace()), None)
+        rest = enumerate(stream, start=number + 1)
+        more = next((after for after in rest if not after[1].isspace()), None)
         if more is None:
             yield from _records_in(path, document)
         else:
-            yield from _lines(path, chain((line, more), stream), number)
+            yield from _lines(path, chain([(number, line), more], rest))
         return
     text = line + stream.read()
     document = _parsed(text)
     if document is not None:
         yield from _records_in(path, document)
         return
-    lines = text.splitlines()
-    if not any(map(_parsed, lines[1:])):
+    lines = list(enumerate(io.StringIO(text, newline=""), start=number))  # as the file has them
+    if not any(_parsed(after) for _, after in lines[1:]):
+        wrong = next((place for place, after in lines if _NO_UTF8.search(after)), None)
+        if wrong is not None:
+            raise DataError(f"{path}: line {wrong}: {_IS_NO_UTF8}; save the file as UTF-8")
         raise DataError(f"{path}: this is neither a JSON document nor one per line")
-    yield from _lines(path, lines, number)
+    yield from _lines(path, lines)
 
 
-def _lines(path: Path, lines: Iterable[str], number: int) -> Iterator[Record | Wrong]:
-    for place, line in enumerate(lines, start=number):
+def _lines(path: Path, numbered: Iterable[tuple[int, str]]) -> Iterator[Record | Wrong]:
+    for place, line in numbered:
         if line.isspace() or not line:
             continue
         document = _parsed(line)
         if isinstance(document, dict):
             yield Record(f"{path}: line {place}", Fields(document))
+        elif _NO_UTF8.search(line):
+            yield Wrong(f"{path}: line {place}: {_IS_NO_UTF8}")
         else:
             what = "this is not JSON" if document is None else "a JSON object is expected"
             yield Wrong(f"{path}: line {place}: {what}")
@@ -174,6 +189,8 @@ def _lines(path: Path, lines: Iterable[str], number: int) -> Iterator[Record | W
 
 def _parsed(text: str) -> Any:  # noqa: ANN401
     """A JSON document that is an object or a list, None for any other text."""
+    if _NO_UTF8.search(text):
+        return None
     try:
         document = json.loads(text)
     except (ValueError, RecursionError):
@@ -200,6 +217,10 @@ def _table(path: Path, header: str, stream: IO[str]) -> Iterator[Record | Wrong]
     csv.field_size_limit(_LONGEST_CELL)
     rows = csv.reader(chain((header,), stream), delimiter=separator)
     names = next(rows)
+    if _NO_UTF8.search(header):
+        raise DataError(
+            f"{path}: the line of column names is not valid UTF-8; save the file as UTF-8"
+        )
     number = 0
     while True:
         try:
@@ -212,7 +233,9 @@ def _table(path: Path, header: str, stream: IO[str]) -> Iterator[Record | Wrong]
             continue
         number += 1
         place = f"{path}: data row {number}"
-        if len(row) != len(names):
+        if any(map(_NO_UTF8.search, row)):
+            yield Wrong(f"{place}: {_IS_NO_UTF8}")
+        elif len(row) != len(names):
             yield Wrong(
                 f"{place}: {len(row)} cells, the line of column names has {len(names)}; is a "
                 "separator or a quote missing there?"
@@ -221,14 +244,29 @@ def _table(path: Path, header: str, stream: IO[str]) -> Iterator[Record | Wrong]
             yield Record(place, Fields(zip(names, row, strict=True)))
 
 
-def _parquet(path: Path) -> Iterator[Record]:
+def _parquet(path: Path) -> Iterator[Record | Wrong]:
     number = 0
     with pq.ParquetFile(path) as file:
         for batch in file.iter_batches(batch_size=_ROWS_AT_ONCE):
-            rows: list[Mapping[str, Any]] = batch.to_pylist()
-            for row in rows:
+            for row in _rows(batch):
                 number += 1
-                yield Record(f"{path}: data row {number}", Fields(row))
+                place = f"{path}: data row {number}"
+                if row is None:
+                    yield Wrong(f"{place}: {_IS_NO_UTF8}")
+                else:
+                    yield Record(place, Fields(row))
+
+
+def _rows(batch: pa.RecordBatch) -> Iterable[Mapping[str, Any] | None]:
+    """The rows; None in the place of one with a text that is not UTF-8."""
+    try:
+        rows: list[Mapping[str, Any] | None] = batch.to_pylist()
+    except UnicodeDecodeError:
+        if batch.num_rows == 1:
+            return [None]
+        middle = batch.num_rows // 2
+        return chain(_rows(batch.slice(0, middle)), _rows(batch.slice(middle)))
+    return rows
 
 
 def first_records(path: Path, n: int) -> list[Record]:

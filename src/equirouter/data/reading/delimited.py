@@ -67,7 +67,9 @@ def _names_by(path: Path, separator: str) -> list[str]:
         except csv.Error as error:
             raise DataError(f"{path}: the line of column names cannot be read: {error}") from error
     if any("\udc80" <= character <= "\udcff" for name in names for character in name):
-        raise DataError(f"{path}: the line of column names is not valid UTF-8")
+        raise DataError(
+            f"{path}: the line of column names is not valid UTF-8; save the file as UTF-8"
+        )
     return names
 
 

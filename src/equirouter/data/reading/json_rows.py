@@ -27,7 +27,8 @@ def read_json_lines(path: Path) -> tuple[Cells, list[int]]:
                 row = _decode(line.decode("utf-8-sig" if number == 1 else "utf-8"))
             except UnicodeDecodeError as error:
                 raise DataError(
-                    f"{place}: byte {error.start} of the line is not valid UTF-8"
+                    f"{place}: byte {error.start} of the line is not valid UTF-8; "
+                    "save the file as UTF-8"
                 ) from error
             except (ValueError, RecursionError) as error:
                 raise DataError(f"{place}: this is not JSON: {error}") from error
@@ -52,7 +53,9 @@ def read_json_columns(path: Path) -> tuple[Cells, list[int] | None]:
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise DataError(f"{path}: byte {error.start} is not valid UTF-8") from error
+        raise DataError(
+            f"{path}: byte {error.start} is not valid UTF-8; save the file as UTF-8"
+        ) from error
     try:
         document = _decode(text)
     except (ValueError, RecursionError) as error:
