@@ -17,6 +17,7 @@ CALL = {"role": "assistant", "content": None, "tool_calls": [{"id": "1"}]}
         ("five", "five", None),
         ('{"city": "Rome"}', '{"city": "Rome"}', None),  # what the model wrote is JSON
         ("[1, 2]", "[1, 2]", None),
+        ('["a", "b"]', '["a", "b"]', None),
         ({"choices": [{"text": "five", "finish_reason": "length"}]}, "five", "length"),
         ({"choices": [{"message": CALL, "finish_reason": "tool_calls"}]}, "", "tool_calls"),
         ({"role": "assistant", "content": "five"}, "five", None),
@@ -50,6 +51,23 @@ def test_an_answer(response: Any, answer: str, reason: str | None) -> None:
 def test_no_answer(response: Any) -> None:
     assert reply_of(response).get("answer") in (None, "")
     assert reply_of(response).get("finish_reason") is None
+
+
+@pytest.mark.parametrize("text", ['{"city": "Rome"}', '["a", "b"]', "[1, 2]", '[{"city": "Rome"}]'])
+@pytest.mark.parametrize("name", ["input", "prompt"])
+def test_a_question_that_is_json_is_asked_as_it_is(name: str, text: str) -> None:
+    assert request_of({name: text}) == ([{"role": "user", "content": text}], {})
+
+
+def test_messages_may_be_kept_as_a_text() -> None:
+    kept = '[{"role": "user", "content": "Hi"}]'
+    assert request_of({"messages": kept}) == ([{"role": "user", "content": "Hi"}], {})
+
+
+def test_not_a_number_says_nothing() -> None:
+    row = Fields({"cost_usd": float("nan"), "cost": 0.5, "created": float("nan")})
+    assert row.number("cost_usd", "cost") == 0.5
+    assert row.time("created") is None
 
 
 def test_conversations_in_other_forms() -> None:

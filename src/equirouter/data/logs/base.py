@@ -19,7 +19,7 @@ class Fields(dict[str, Any]):
 
     def first(self, *names: str) -> Any:  # noqa: ANN401  # whatever JSON can hold
         """The value of the first of these fields that says something; None where none does."""
-        return next((value for name in names if (value := self.get(name)) not in (None, "")), None)
+        return next((value for name in names if not _is_missing(value := self.get(name))), None)
 
     def named(self, *names: str) -> str | None:
         """A name in the first of these fields that says something."""
@@ -45,7 +45,7 @@ class Fields(dict[str, Any]):
         except (TypeError, ValueError, OverflowError):
             number = -1.0
         if isinstance(value, bool) or not 0 <= number < math.inf:
-            name = next(name for name in names if self.get(name) not in (None, ""))
+            name = next(name for name in names if not _is_missing(self.get(name)))
             raise FieldError(f"{name!r} is {str(value)[:40]!r}, a number of at least 0 is expected")
         return number
 
@@ -79,6 +79,10 @@ class Fields(dict[str, Any]):
         if number >= _MICRO:
             return number / 1e6
         return number / 1e3 if number >= _MILLI else number
+
+
+def _is_missing(value: Any) -> bool:  # noqa: ANN401
+    return value in (None, "") or (isinstance(value, float) and math.isnan(value))
 
 
 def parsed(value: Any) -> Any:  # noqa: ANN401

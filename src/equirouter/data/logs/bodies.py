@@ -20,7 +20,9 @@ _RENAMED = {"max_output_tokens": "max_completion_tokens"}
 def request_of(body: Mapping[str, Any]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Messages and parameters of a request; no messages where the body has none."""
     for name in ("messages", "input", "prompt"):
-        content = parsed(body.get(name))
+        content = conversation_in(body.get(name))
+        if isinstance(content, Mapping):
+            content = body[name]  # the text was an object of the user's
         if content:
             messages = as_messages(content)
             break
@@ -30,6 +32,17 @@ def request_of(body: Mapping[str, Any]) -> tuple[list[dict[str, Any]], dict[str,
     if instructions:
         messages.insert(0, {"role": "system", "content": _content(instructions)})
     return messages, parameters_of(body)
+
+
+def conversation_in(value: Any) -> Any:  # noqa: ANN401  # whatever JSON can hold
+    """What was asked: of JSON in a text what it says, but for a list of anything but messages."""
+    content = parsed(value)
+    is_data = isinstance(content, list) and not all(map(_is_item, content))
+    return value if is_data and isinstance(value, str) else content
+
+
+def _is_item(part: Any) -> bool:  # noqa: ANN401
+    return isinstance(part, Mapping) and ("role" in part or "type" in part)
 
 
 def parameters_of(body: Mapping[str, Any]) -> dict[str, Any]:
@@ -182,11 +195,17 @@ class ReplyFields(TypedDict, total=False):
 def reply_of(response: Any) -> ReplyFields:  # noqa: ANN401  # whatever JSON can hold
     """The fields that an answer says of itself; {} for nothing, or an answer that is an error."""
     document = parsed(response)
+    if isinstance(response, str) and isinstance(document, list) and any(map(_is_plain, document)):
+        return ReplyFields(answer=response)
     reply = _reply_in(document)
     if reply is not None or not isinstance(response, str) or not document:
         return reply or ReplyFields()
     is_error = isinstance(document, Mapping) and "error" in document
     return ReplyFields() if is_error else ReplyFields(answer=response)  # the model wrote JSON
+
+
+def _is_plain(part: Any) -> bool:  # noqa: ANN401
+    return not isinstance(part, Mapping)
 
 
 def _reply_in(response: Any) -> ReplyFields | None:  # noqa: ANN401

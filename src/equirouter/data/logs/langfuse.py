@@ -4,7 +4,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from equirouter.data.logs.base import Fields, LeftOut, LoggedRequest, LogReader, share, without_text
-from equirouter.data.logs.bodies import as_messages, parameters_of, reply_of, request_of
+from equirouter.data.logs.bodies import (
+    as_messages,
+    conversation_in,
+    parameters_of,
+    reply_of,
+    request_of,
+)
 
 
 class Langfuse(LogReader):
@@ -61,7 +67,7 @@ def _snake(name: str) -> str:
 
 
 def _request(row: Fields) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    content = row.parsed("input")
+    content = conversation_in(row.first("input"))
     of_model = parameters_of(row.inner("model_parameters"))
     if isinstance(content, Mapping):
         if "role" in content:

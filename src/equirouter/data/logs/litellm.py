@@ -4,7 +4,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from equirouter.data.logs.base import Fields, LeftOut, LoggedRequest, LogReader, without_text
-from equirouter.data.logs.bodies import as_messages, parameters_of, reply_of, request_of
+from equirouter.data.logs.bodies import (
+    as_messages,
+    conversation_in,
+    parameters_of,
+    reply_of,
+    request_of,
+)
 
 _PAYLOAD = "standard_logging_object"
 _CHAT = ("completion", "text_completion", "responses", "anthropic_messages", "generate_content")
@@ -66,7 +72,7 @@ def _seconds(payload: Fields, start: float | None, end: float | None) -> float |
 def _request(payload: Fields) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     sent = payload.inner("proxy_server_request")
     body = sent.inner("body") or sent
-    content = payload.parsed("messages")
+    content = conversation_in(payload.first("messages"))
     if not content:
         return request_of(body)
     if isinstance(content, Mapping):  # what a request of another endpoint holds
