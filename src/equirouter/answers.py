@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Context, Decimal
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from equirouter.errors import ConfigError
 
@@ -168,11 +168,28 @@ def fenced(text: str) -> list[str]:
     return _FENCED.findall(text)
 
 
+def json_document(response: str) -> Any:  # noqa: ANN401  # any JSON
+    """The JSON in a response: all of it, a fenced block, or from { to }.
+
+    Raises ValueError where there is none.
+    """
+    for text in _with_json(response):
+        try:
+            return json.loads(text, parse_constant=_no_number)
+        except (ValueError, RecursionError):
+            continue
+    raise ValueError("there is no JSON in it")
+
+
+def _with_json(response: str) -> list[str]:
+    """What may be JSON, the whole first."""
+    inner = response[response.find("{") : response.rfind("}") + 1]
+    return [response, *fenced(response)[-1:], inner]
+
+
 def _read_json(response: str, path: str) -> str:
-    """The value at a path of the response's JSON: all of it, a fenced block, or from { to }."""
-    candidates = [response, *fenced(response)[-1:]]
-    candidates.append(response[response.find("{") : response.rfind("}") + 1])
-    for text in candidates:
+    """The value at a path of the response's JSON."""
+    for text in _with_json(response):
         try:
             return _json_text(_at(_DECODER.decode(text), path))
         except (ValueError, LookupError, RecursionError, ArithmeticError):

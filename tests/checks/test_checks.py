@@ -47,7 +47,7 @@ def test_what_cannot_be_used(response: Response, why: str | None) -> None:
 
 
 def test_json() -> None:
-    for text in ('{"a": 1}', "Here:\n```json\n[1]\n```", "3"):
+    for text in ('{"a": 1}', "Here:\n```json\n[1]\n```", "3", '"yes"', "null"):
         assert check("json")(said(text)) == 1.0
     for text in ("no", '{"a": ', ""):
         assert check("json")(said(text)) == 0.0
@@ -56,9 +56,11 @@ def test_json() -> None:
 def test_json_by_a_schema(tmp_path: Path) -> None:
     pytest.importorskip("jsonschema_rs")
     path = tmp_path / "answer.json"
-    path.write_text(json.dumps({"required": ["answer"]}), "utf-8")
+    schema = {"required": ["answer"], "properties": {"answer": {"type": "number"}}}
+    path.write_text(json.dumps(schema), "utf-8")
     by_schema = check(f"json:schema={path}")
     assert by_schema(said('{"answer": 1}')) == 1.0
+    assert by_schema(said('{"answer": "1"}')) == 0.0
     assert by_schema(said('{"other": 1}')) == 0.0
     with pytest.raises(ConfigError, match="No such file"):
         make_check(f"json:schema={tmp_path / 'none.json'}")

@@ -38,6 +38,11 @@ def score(spec: str, answer: str, reference: str | None = None) -> float | None:
         ("exact:by_answer=exact", "Paris", "paris", 0.0),
         ("exact:by_answer=json:/a/b", '{"a": {"b": 3}}', '{"a": {"b": 3.0}}', 1.0),
         ("json", '{"a": 1, "b": {"c": 2}}', '{"a": 1, "b": {"c": 3}}', 0.5),
+        ("json", '{"a": 1, "b": [true]}', '{"b": [1], "a": 1.0}', 0.5),
+        ("json", '{"a": "1"}', '{"a": 1}', 0.0),
+        ("json", '{"a": {}}', '{"b": null}', 0.0),
+        ("json", '"yes"', '"yes"', 1.0),
+        ("json", "null", "null", 1.0),
         ("json", "[1, 2]", None, 1.0),
         ("json", "{", None, 0.0),
         ("contains", "red and green", "red\nblue", 0.5),
@@ -53,8 +58,10 @@ def test_scores_by_hand(spec: str, answer: str, reference: str | None, expected:
 def test_json_by_a_schema(tmp_path: Path) -> None:
     pytest.importorskip("jsonschema_rs")
     path = tmp_path / "schema.json"
-    path.write_text(json.dumps({"type": "object", "required": ["a"]}), "utf-8")
+    schema = {"type": "object", "required": ["a"], "properties": {"a": {"type": "integer"}}}
+    path.write_text(json.dumps(schema), "utf-8")
     assert score(f"json:schema={path}", '{"a": 1}') == 1.0
+    assert score(f"json:schema={path}", '{"a": "1"}') == 0.0
     assert score(f"json:schema={path}", '{"b": 1}') == 0.0
     path.write_text('{"type": 7}', "utf-8")
     with pytest.raises(ConfigError, match="this is no JSON Schema"):
@@ -83,7 +90,11 @@ def test_a_wrong_spec_is_named(spec: str, error: type[Exception], said: str) -> 
 
 @pytest.mark.parametrize(
     ("spec", "reference", "said"),
-    [("number", "none", "has no number"), ("choice", "maybe", "has no letter")],
+    [
+        ("number", "none", "has no number"),
+        ("choice", "maybe", "has no letter"),
+        ("json", "one", "is no JSON"),
+    ],
 )
 def test_a_reference_that_cannot_be_compared_is_named(spec: str, reference: str, said: str) -> None:
     with pytest.raises(DataError, match=said):

@@ -5,12 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from equirouter.answers import make_extractor
+from equirouter.answers import json_document
 from equirouter.checks.base import Response, ResponseCheck
 from equirouter.errors import ConfigError
 from equirouter.extras import require
-
-_WHOLE = make_extractor("json:")
 
 
 @dataclass(kw_only=True, eq=False)
@@ -26,8 +24,8 @@ class JsonCheck(ResponseCheck):
     def __call__(self, response: Response) -> float:
         """Read and validate."""
         try:
-            document = json.loads(_WHOLE(response.text))
-        except (ValueError, RecursionError):
+            document = json_document(response.text)
+        except ValueError:
             return 0.0
         return float(self._validator is None or self._validator.is_valid(document))
 

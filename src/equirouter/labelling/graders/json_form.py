@@ -1,16 +1,14 @@
 """JSON: valid, as a schema says, with the fields of the reference."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from equirouter.answers import make_extractor
+from equirouter.answers import json_document
 from equirouter.checks.json_form import schema_validator
+from equirouter.errors import DataError
 from equirouter.labelling.graders.base import Case, EachGrader, Grade
-
-_WHOLE = make_extractor("json:")
 
 
 @dataclass(kw_only=True, eq=False)
@@ -29,19 +27,29 @@ class JsonGrader(EachGrader):
         self._validator: Any = None if self.schema is None else schema_validator(Path(self.schema))
 
     def one(self, case: Case) -> Grade:
-        """Read, validate, compare."""
-        text = _WHOLE(case.answer)
+        """Read, validate, compare. Raises DataError for a reference that is no JSON."""
+        right = None if case.reference is None else self._right(case.query_id, case.reference)
         try:
-            document = json.loads(text)
+            document = json_document(case.answer)
         except ValueError:
             return Grade(0.0, "no JSON")
         if self._validator is not None and not self._validator.is_valid(document):
             return Grade(0.0, "breaks the schema")
-        if case.reference is None:
+        if right is None:
             return Grade(1.0)
-        right = dict(_leaves(json.loads(_WHOLE(case.reference) or "null")))
         given = dict(_leaves(document))
-        return Grade(sum(given.get(path) == right[path] for path in right) / len(right))
+        equal = sum(path in given and _is_same(given[path], right[path]) for path in right)
+        return Grade(equal / len(right))
+
+    @staticmethod
+    def _right(query_id: str, reference: str) -> dict[str, Any]:
+        try:
+            return dict(_leaves(json_document(reference)))
+        except ValueError:
+            raise DataError(
+                f"query {query_id!r}: the reference {reference!r} is no JSON, which json compares "
+                "with; leave it out to score the form alone, or compare texts by exact or contains"
+            ) from None
 
 
 def _leaves(document: Any, path: str = "") -> "list[tuple[str, Any]]":  # noqa: ANN401  # any JSON
@@ -49,3 +57,12 @@ def _leaves(document: Any, path: str = "") -> "list[tuple[str, Any]]":  # noqa: 
     if not isinstance(document, Mapping) or not document:
         return [(path, document)]
     return [leaf for name, value in document.items() for leaf in _leaves(value, f"{path}/{name}")]
+
+
+def _is_same(one: Any, other: Any) -> bool:  # noqa: ANN401
+    """Whether two values of JSON are equal: 1 and 1.0 are, 1 and true are not."""
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_is_same, one, other))
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return one.keys() == other.keys() and all(_is_same(one[k], other[k]) for k in one)
+    return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)
