@@ -182,7 +182,7 @@ def json_document(response: str) -> Any:  # noqa: ANN401  # any JSON
 
 
 def _with_json(response: str) -> list[str]:
-    """What may be JSON, the whole first."""
+    """The parts of a response that may be JSON, all of it first."""
     inner = response[response.find("{") : response.rfind("}") + 1]
     return [response, *fenced(response)[-1:], inner]
 

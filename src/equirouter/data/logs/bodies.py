@@ -35,7 +35,7 @@ def request_of(body: Mapping[str, Any]) -> tuple[list[dict[str, Any]], dict[str,
 
 
 def conversation_in(value: Any) -> Any:  # noqa: ANN401  # whatever JSON can hold
-    """What was asked: of JSON in a text what it says, but for a list of anything but messages."""
+    """A conversation; JSON in a text is parsed, but for a list of anything but messages."""
     content = parsed(value)
     is_data = isinstance(content, list) and not all(map(_is_item, content))
     return value if is_data and isinstance(value, str) else content
