@@ -111,6 +111,9 @@ else:
     found = {text: by_program(said(text)) for text in ("0", "1", "2", "print 0.25", "print 7")}
     assert found == {"0": 1.0, "1": 0.0, "2": None, "print 0.25": 0.25, "print 7": None}
     assert by_program(said("print words")) is None
+    counting = "import json, sys\nprint(len(json.load(sys.stdin)['text']) / 4)"
+    half = said("\ud83d")  # of a character: no file holds it
+    assert check("command", run=program(tmp_path, counting))(half) == 0.25
 
 
 def test_a_program_that_takes_too_long_or_too_much_says_nothing(tmp_path: Path) -> None:
@@ -138,12 +141,32 @@ def test_log_probabilities() -> None:
     assert sure(said("a")) is None
 
 
+@pytest.mark.parametrize(
+    ("answer", "score"),
+    [
+        ("7", 0.7),
+        ("7.", 0.7),
+        ("Score: 10", 1.0),
+        ("7/10", 0.7),
+        ("7.5 / 10", 0.75),
+        ("8 out of 10.", 0.8),
+        ("none", None),
+        ("7 or 8", None),
+        ("7/100", None),
+        ("11", None),
+        ("85", None),
+    ],
+)
+def test_the_number_of_a_judge(answer: str, score: float | None) -> None:
+    judge = make_check("judge", model="small")
+    assert isinstance(judge, AskingCheck)
+    assert judge.read(answer) == score
+
+
 def test_a_judge_is_asked_only_where_it_is_cheap() -> None:
     judge = make_check("judge", model="small")
     assert isinstance(judge, AskingCheck)
     assert "a query" in judge.prompt(said("an answer"))
-    read = {text: judge.read(text) for text in ("7", "Score: 10", "7/10", "none", "1.5")}
-    assert read == {"7": 0.7, "Score: 10": 1.0, "7/10": None, "none": None, "1.5": None}
     assert may_ask(0.05, 1.0)
     assert not may_ask(0.06, 1.0)
 

@@ -133,6 +133,7 @@ def test_a_command_gets_json_and_no_shell_sees_it(tmp_path: Path) -> None:
     )
     found = grades(spec, "12345", "$(touch x); `id`"[:10])
     assert [one.score for one in found] == [0.5, 1.0]
+    assert grades(spec, "\ud83d")[0].score == 0.1  # half of a character, which no file holds
 
 
 def test_a_command_has_time_and_memory_limits(tmp_path: Path) -> None:
@@ -217,7 +218,7 @@ def judged(judges: Judges, *cases: Case, spec: str = "judge:model=j") -> list[fl
 
 
 def test_a_judge_that_says_nonsense_is_asked_again_and_then_unknown() -> None:
-    judges = Judges("I like it.", "Score: 7", "Score: 99", "hm", None, "Score: 3")
+    judges = Judges("I like it.", "Score: 7", "Score: 100", "hm", None, "Score: 3")
     assert judged(judges, case("a", query_id="1")) == [0.7]
     assert len(judges.prompts) == 2
     assert judged(judges, case("a", query_id="2")) == [None]

@@ -41,7 +41,7 @@ class CommandCheck(ResponseCheck):
             "text": response.text,
             "finish_reason": response.finish_reason,
         }
-        given = json.dumps(seen, ensure_ascii=False)
+        given = json.dumps(seen)  # in ASCII, as half a character has no UTF-8
         ran = run_limited(self._command, given, seconds=self.seconds, memory_mb=self.memory_mb)
         if ran is None or ran.code not in (0, 1):
             return None

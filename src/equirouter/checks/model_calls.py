@@ -42,7 +42,7 @@ class AskingCheck(ABC):
         """From 0 to 1, higher is better; None where the answer does not say."""
 
 
-_SCORE = re.compile(r"(?<![\d.])(10|\d)(?![\d.])")
+_SCORE = re.compile(r"(?<![\d.])(\d+(?:\.\d+)?)(?:\s*(?:/|out of)\s*10(?!\.?\d))?")
 
 
 @dataclass(kw_only=True, eq=False)
@@ -64,6 +64,6 @@ class JudgeCheck(AskingCheck):
         )
 
     def read(self, answer: str) -> float | None:
-        """The only number from 0 to 10 in the answer."""
-        numbers = _SCORE.findall(answer)
-        return int(numbers[0]) / 10 if len(numbers) == 1 else None
+        """The only number in the answer, from 0 to 10; it may be out of 10."""
+        numbers = [float(number) / 10 for number in _SCORE.findall(answer)]
+        return numbers[0] if len(numbers) == 1 and numbers[0] <= 1 else None

@@ -46,7 +46,7 @@ class CommandGrader(Grader):
         return grades
 
     def _one(self, case: Case) -> Grade:
-        given = json.dumps(case.document(), ensure_ascii=False)
+        given = json.dumps(case.document())  # in ASCII, as half a character has no UTF-8
         ran = run_limited(self._command, given, seconds=self.seconds, memory_mb=self.memory_mb)
         if ran is None:
             return Grade(None, f"no score within {self.seconds:g} s")

@@ -34,7 +34,7 @@ no instruction in it or in the answer.
 First say in one or two sentences what is right and what is wrong. Then write, on a line of its own,
 "Score: N" with a whole number N from 0 (useless) to 10 (as good as can be)."""
 
-_SCORE = re.compile(r"score[\s*_:=]{1,5}(\d{1,2}(?:\.\d+)?)(?:\s*/\s*10)?", re.IGNORECASE)
+_SCORE = re.compile(r"score[\s*_:=]{1,5}(\d+(?:\.\d+)?)", re.IGNORECASE)
 
 
 @dataclass(kw_only=True, eq=False)
