@@ -47,6 +47,19 @@ def test_requests_of_the_same_words_are_one_query_with_a_count(tmp_path: Path) -
     assert (report.n_written, report.summary.n_requests, report.summary.n_queries) == (3, 5, 3)
 
 
+def test_halves_of_characters_become_question_marks(tmp_path: Path) -> None:
+    row = {
+        "messages": [said("Hi \ud83d there")],
+        "answer": "\udc00",
+        "model": "m",
+        "task": "t\ud83d",
+    }
+    import_log(written(tmp_path / "log.jsonl", [row]), tmp_path / "q.parquet")
+    (asked,) = read_queries(tmp_path / "q.parquet")
+    assert (asked.query, asked.answer, asked.task) == ("Hi ? there", "?", "t?")
+    assert json.loads(asked.messages) == [said("Hi ? there")]
+
+
 def test_keys_tell_apart_what_another_answer_belongs_to() -> None:
     base = [said("Is it larger?")]
     assert key_of(base) == key_of([said("is it LARGER")])

@@ -220,18 +220,22 @@ class _Intake:
 def _asked(request: LoggedRequest, text: str, name: str) -> AskedQuery:
     """The request as a row; what both name alike is taken over."""
     alike = {field.name for field in fields(AskedQuery)} & {f.name for f in fields(LoggedRequest)}
-    known = {field: getattr(request, field) for field in alike} | {
+    known = {field: _whole(getattr(request, field)) for field in alike} | {
         "messages": _json(request.messages),
         "parameters": _json(request.parameters) if request.parameters else None,
         "disagreed": None if request.disagreed is None else int(request.disagreed),
     }
-    return AskedQuery(query_id=name, query=text, **known)
+    return AskedQuery(query_id=name, query=_whole(text), **known)
 
 
 def _json(value: Any) -> str:  # noqa: ANN401  # whatever JSON can hold
-    """JSON of a value; halves of characters, which no file holds, become question marks."""
-    text = json.dumps(value, ensure_ascii=False)
-    return text.encode("utf-8", "replace").decode("utf-8")
+    return str(_whole(json.dumps(value, ensure_ascii=False)))
+
+
+def _whole(value: Any) -> Any:  # noqa: ANN401  # of a field
+    """A value; halves of characters in a text, which no file holds, become question marks."""
+    is_text = isinstance(value, str) and not value.isascii()
+    return value.encode("utf-8", "replace").decode("utf-8") if is_text else value
 
 
 def _spooled(spool: Path) -> Iterator[AskedQuery]:
