@@ -99,7 +99,7 @@ def open_parquet(address: str) -> pq.ParquetFile:
     place = place_of(address)
     try:
         return pq.ParquetFile(place.open(), pre_buffer=False, buffer_size=2**20)
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         if isinstance(error, DataError):
             raise
         raise DataError(

@@ -70,6 +70,11 @@ def test_not_a_number_says_nothing() -> None:
     assert row.time("created") is None
 
 
+def test_a_count_that_no_file_holds_is_named() -> None:
+    with pytest.raises(FieldError, match=r"prompt_tokens is 1e\+30: at most"):
+        Fields({"prompt_tokens": 1e30}).whole("prompt_tokens")
+
+
 def test_conversations_in_other_forms() -> None:
     assert as_messages("Hi") == [{"role": "user", "content": "Hi"}]
     items = [

@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from equirouter.data import read_table
+from equirouter.data.logs.sources import records_of
 from equirouter.data.reading.columns import RawTable
 from equirouter.data.reading.files import read_file
 from equirouter.data.tables import write_table
@@ -150,6 +151,16 @@ def test_parquet_text_that_is_not_utf8(tmp_path: Path) -> None:
     pq.write_table(pa.table(columns), tmp_path / "t.parquet")
     with pytest.raises(DataError, match=r"data row 2, column 'query': byte 0 .* UTF-8"):
         read_table(tmp_path / "t.parquet")
+
+
+def test_a_parquet_file_with_a_name_that_is_not_utf8(tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    pq.write_table(pa.table({"query_id": ["q"], "models": ["x"]}), path, store_schema=False)
+    path.write_bytes(path.read_bytes().replace(b"models", b"mod\xffls"))
+    with pytest.raises(DataError, match="not a whole parquet file"):
+        read_table(path)
+    with pytest.raises(DataError, match="could not be read"):
+        list(records_of(path))
 
 
 def test_a_parquet_file_cut_short(tmp_path: Path) -> None:

@@ -13,6 +13,9 @@ from equirouter.errors import FieldError
 _MILLI, _MICRO, _NANO = 1e11, 1e14, 1e17
 """Unix times from here on are in milli-, micro- and nanoseconds: as seconds they are after 5138."""
 
+_MOST = 2**53
+"""Above it not every whole number is one of floating point."""
+
 
 class Fields(dict[str, Any]):
     """The fields of a record, found by any of their names, read in any of their forms."""
@@ -50,8 +53,10 @@ class Fields(dict[str, Any]):
         return number
 
     def whole(self, *names: str) -> int | None:
-        """A count."""
+        """A count. Raises FieldError for no number, and for more than a file holds."""
         value = self.number(*names)
+        if value is not None and value > _MOST:
+            raise FieldError(f"{' or '.join(names)} is {value:g}: at most {_MOST:g} is expected")
         return None if value is None else round(value)
 
     def share(self, *names: str) -> float | None:

@@ -85,7 +85,7 @@ def records_of(path: Path, told: Told | None = None) -> Iterator[Record | Wrong]
             return
         with open_text(path, told) as stream:
             yield from _of_text(path, stream)
-    except (OSError, EOFError, pa.ArrowException) as error:
+    except (OSError, EOFError, UnicodeDecodeError, pa.ArrowException) as error:
         if isinstance(error, DataError):
             raise
         raise DataError(f"{path}: could not be read: {error}") from error

@@ -98,7 +98,7 @@ def _read_parquet(path: Path, *, responses: bool) -> RawTable:
         once = [name for name in wanted if name in REPEATED and is_text(schema.field(name).type)]
         with pq.ParquetFile(path, read_dictionary=once) as file:
             table = file.read(columns=wanted)
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise DataError(
             f"{path}: not a whole parquet file ({_one_line(error)}); make it or fetch it anew"
         ) from error
