@@ -1,7 +1,7 @@
 """A provider that makes answers up, to try the gateway without a key: `python pretend_provider.py`.
 
-It speaks enough of OpenAI's API: chat completions, streaming and not, with usage. Dearer models of
-the simulated pool answer at greater length. Standard library only; listens on 127.0.0.1.
+It speaks enough of OpenAI's API: chat completions, streaming and not, with usage. More expensive
+models of the simulated pool answer at greater length. Standard library only; listens on 127.0.0.1.
 """
 
 import argparse
