@@ -4,12 +4,20 @@ The samples were written for these tests; what they say is in the fields that th
 each product names.
 """
 
+import copy
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from equirouter.conversation import read_scope
 from equirouter.data.logs.base import Fields, LeftOut, LoggedRequest, Record, Wrong
 from equirouter.data.logs.recognise import format_of, known_formats
 from equirouter.data.logs.sources import files_of, records_of
+from equirouter.labelling.intake.alike import key_of, last_turn
 
 SAMPLES = Path(__file__).parent / "samples"
 SUM = {"role": "user", "content": "What is 2 + 3?"}
@@ -305,3 +313,43 @@ def test_an_instruction_and_its_input_are_one_prompt() -> None:
 def test_a_folder_of_text_files() -> None:
     german = {"role": "user", "content": "Wer schrieb Faust?"}
     assert read("text-files") == [asked([SUM], task="sums"), asked([german], task="sums")]
+
+
+def places(value: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The ways to all values within a JSON value."""
+    if isinstance(value, list):
+        value = dict(enumerate(value))
+    for name, item in value.items() if isinstance(value, dict) else ():
+        yield (*place, name)
+        yield from places(item, (*place, name))
+
+
+ODD = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=4,
+)
+
+
+@pytest.mark.parametrize("name", [name for name in BY_FORMAT if name != "text-files"])
+@given(data=st.data())
+def test_damage_at_any_depth_is_a_wrong_record(name: str, data: st.DataObject) -> None:
+    """Whatever stands in the place of a value, a request is read that the next steps can read."""
+    samples = [record for file in BY_FORMAT[name] for record in records_of(SAMPLES / file)]
+    whole = [record for record in samples if isinstance(record, Record)]
+    content = copy.deepcopy(dict(data.draw(st.sampled_from(whole)).content))
+    *way, last = data.draw(st.sampled_from(list(places(content))))
+    value: Any = content
+    for step in way:
+        value = value[step]
+    value[last] = data.draw(ODD)
+    record = Record("here", Fields(content))
+    known_formats()[name].recognises(record.content)
+    for found in known_formats()[name].found([record]):
+        if isinstance(found, LoggedRequest):
+            for scope in ("last_user", "first_user", "conversation"):
+                read_scope(found.messages, scope)
+            key_of(found.messages)
+            last_turn(found.messages)
+        elif isinstance(found, Wrong):
+            assert found.why.startswith("here: ")

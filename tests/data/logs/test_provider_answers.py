@@ -70,6 +70,12 @@ def test_not_a_number_says_nothing() -> None:
     assert row.time("created") is None
 
 
+def test_texts_among_the_parts_are_parts() -> None:
+    assert as_messages(
+        [{"role": "user", "content": ["Hi", {"type": "text", "text": "there"}]}]
+    ) == [{"role": "user", "content": "Hi\nthere"}]
+
+
 def test_a_count_that_no_file_holds_is_named() -> None:
     with pytest.raises(FieldError, match=r"prompt_tokens is 1e\+30: at most"):
         Fields({"prompt_tokens": 1e30}).whole("prompt_tokens")

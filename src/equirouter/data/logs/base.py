@@ -123,7 +123,8 @@ class Record:
 class LoggedRequest:
     """A request as a log has it; None: the log does not say.
 
-    messages: of a chat completion. parameters: the other fields of the request, without model,
+    messages: of a chat completion, each with a text, a list of objects or nothing as its content;
+    FieldError is raised for others. parameters: the other fields of the request, without model,
     messages and stream. answer: the whole text, "" where there was none; None where the request was
     not answered. asked_at: Unix seconds. feedback: from 0 to 1. disagreed: whether the answers of
     two models that were asked at once differed.
@@ -143,6 +144,24 @@ class LoggedRequest:
     feedback: float | None = None
     disagreed: bool | None = None
 
+    def __post_init__(self) -> None:
+        for place, message in enumerate(self.messages, start=1):
+            content, calls = message.get("content"), message.get("tool_calls")
+            if not (content is None or isinstance(content, str) or _are_objects(content)):
+                raise FieldError(
+                    f"the content of message {place} is {str(content)[:40]!r}, a text or a list of "
+                    "objects is expected"
+                )
+            if calls and not _are_objects(calls):
+                raise FieldError(
+                    f"the tool_calls of message {place} are {str(calls)[:40]!r}, a list of objects "
+                    "is expected"
+                )
+
+
+def _are_objects(value: Any) -> bool:  # noqa: ANN401
+    return isinstance(value, list) and all(isinstance(part, Mapping) for part in value)
+
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
@@ -160,6 +179,17 @@ class Wrong:
     """A record that should be a request and cannot be read. why: with its place."""
 
     why: str
+
+
+DAMAGE = (FieldError, AttributeError, LookupError, TypeError, ValueError)
+"""Errors of reading a record that has not the form of its format, at whatever depth."""
+
+
+def wrong_record(place: str, error: Exception) -> Wrong:
+    """A record that cannot be read, by one of DAMAGE."""
+    if isinstance(error, FieldError):
+        return Wrong(f"{place}: {error}")
+    return Wrong(f"{place}: a value has not the form that this format gives it ({error})")
 
 
 Found: TypeAlias = LoggedRequest | LeftOut | Wrong
@@ -194,5 +224,5 @@ class LogReader(ABC):
         for record in records:
             try:
                 yield from (self.read(Fields(part)) for part in self.parts(record.content))
-            except FieldError as error:
-                yield Wrong(f"{record.place}: {error}")
+            except DAMAGE as error:
+                yield wrong_record(record.place, error)

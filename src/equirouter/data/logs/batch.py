@@ -5,14 +5,15 @@ from dataclasses import replace
 from typing import Any
 
 from equirouter.data.logs.base import (
+    DAMAGE,
     Fields,
     Found,
     LeftOut,
     LoggedRequest,
     LogReader,
     Record,
-    Wrong,
     without_text,
+    wrong_record,
 )
 from equirouter.data.logs.bodies import (
     ReplyFields,
@@ -62,8 +63,8 @@ class OpenAIBatch(LogReader):
                     asked[name] = of_line
                 else:
                     replied[name] = reply_of(record.content.inner("response").get("body"))
-            except FieldError as error:
-                yield Wrong(f"{record.place}: {error}")
+            except DAMAGE as error:
+                yield wrong_record(record.place, error)
                 continue
             if name in asked and name in replied:
                 yield _answered(asked.pop(name), replied.pop(name))

@@ -107,7 +107,11 @@ def _messages_of(item: Mapping[str, Any], place: int) -> Iterator[dict[str, Any]
 
 def _from_parts(message: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """A message of parts; Anthropic's uses and results of tools become messages of their own."""
-    parts = [part for part in message["content"] if isinstance(part, Mapping)]
+    parts = [
+        {"type": "text", "text": part} if isinstance(part, str) else part
+        for part in message["content"]
+        if part is not None
+    ]
     for part in parts:
         if part.get("type") == "tool_result":
             yield _result(part.get("tool_use_id"), part.get("content"))
