@@ -55,6 +55,32 @@ def test_scores_by_hand(spec: str, answer: str, reference: str | None, expected:
     assert score(spec, answer, reference) == pytest.approx(expected)
 
 
+@pytest.mark.parametrize(
+    ("reference", "right", "wrong"),
+    [
+        ("0.5", [r"The answer is $\frac{1}{2}$", "1/2", "so 50%"], ["2"]),
+        (r"2\sqrt{3}", [r"\boxed{2\sqrt{3}}", r"It is 2\sqrt{3}.", "2*sqrt(3)"], ["2", "3"]),
+        ("1+x^2", [r"\boxed{x^2+1}", "x^2 + 1", "So:\n$f = x^2+1$"], ["1", "2"]),
+        ("[0, 1)", [r"\boxed{[0,1)}", "[0, 1)"], ["1", r"$[0,1]$", "(0, 1)"]),
+        ("(1,2)", ["(1, 2)", "The point is (1, 2)."], ["2"]),
+        (r"\{3,-3\}", ["x = 3 or x = -3", r"$\{-3, 3\}$"], ["-3"]),
+        ("42", ["**42**", "first 7, then 42", "1,000 less 958: 42"], ["no idea", "41"]),
+        ("$12$", ["12 cm", r"\boxed{12}"], ["1.2"]),
+        (r"50\%", ["0.5", r"$50\%$"], ["5"]),
+    ],
+)
+def test_mathematics(reference: str, right: list[str], wrong: list[str]) -> None:
+    pytest.importorskip("math_verify")
+    assert {answer: score("math", answer, reference) for answer in right} == dict.fromkeys(right, 1)
+    assert {answer: score("math", answer, reference) for answer in wrong} == dict.fromkeys(wrong, 0)
+
+
+def test_a_reference_without_mathematics_is_named() -> None:
+    pytest.importorskip("math_verify")
+    with pytest.raises(DataError, match="no mathematics is found in the reference 'Paris'"):
+        score("math", "5", "Paris")
+
+
 def test_json_by_a_schema(tmp_path: Path) -> None:
     pytest.importorskip("jsonschema_rs")
     path = tmp_path / "schema.json"

@@ -1,5 +1,6 @@
 """Equal as mathematics, by the package math-verify."""
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,18 +24,47 @@ class MathGrader(EachGrader):
 
     def one(self, case: Case) -> Grade:
         """Compare both. Raises DataError for a reference in which there is no mathematics."""
-        right = self._read(case.reference or "")
+        reference = (case.reference or "").strip()
+        right = [] if _is_prose(reference) else self._parse(_marked(reference))
         if not right:
             raise DataError(
                 f"query {case.query_id!r}: no mathematics is found in the reference "
                 f"{case.reference!r}; exact or contains compare texts"
             )
-        given = self._read(case.answer)
+        given = [read for text in _readings(case.answer) if (read := self._parse(text))]
         if not given:
             return Grade(0.0, "no mathematics")
-        return Grade(float(bool(self._verifier.verify(right, given))))
+        return Grade(float(any(self._verifier.verify(right, read) for read in given)))
 
-    def _read(self, text: str) -> list[Any]:
-        # an expression alone is read as LaTeX only between dollars
-        expressions: list[Any] = self._verifier.parse(text)
-        return expressions or list(self._verifier.parse(f"${text}$"))
+    def _parse(self, text: str) -> list[Any]:
+        return list(self._verifier.parse(text))
+
+
+_MARKS = ("$", "\\boxed", "\\(", "\\[")
+_WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{3,}")
+_STATED = re.compile(r"(?:\b(?:is|are)\b|:)(?!.*(?:\b(?:is|are)\b|:))")
+_LONGEST_LINE = 200
+
+
+def _is_prose(text: str) -> bool:
+    """Whether there are words and nothing to compute with."""
+    return bool(_WORD.search(text)) and not re.search(r"[\d\\^_=+*/<>(){}\[\]|]", text)
+
+
+def _is_marked(text: str) -> bool:
+    return any(mark in text for mark in _MARKS)
+
+
+def _marked(text: str) -> str:
+    """An expression between dollars: without marks only its last number would be read."""
+    return text if _is_marked(text) else f"${text}$"
+
+
+def _readings(answer: str) -> list[str]:
+    """The texts in which the final expression may be: all, its last line, what that states."""
+    lines = answer.strip().splitlines()
+    if _is_marked(answer) or not lines or len(lines[-1]) > _LONGEST_LINE:
+        return [answer]
+    last = lines[-1].strip().removesuffix(".")
+    stated = _STATED.search(last)
+    return [answer, _marked(last), *([] if stated is None else [_marked(last[stated.end() :])])]
