@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-import tarfile
 import tomllib
 import venv
 import zipfile
@@ -15,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from equirouter import __version__
+from equirouter.data.sources.archives import unpack_tar
 
 REPOSITORY = Path(__file__).parents[1]
 SOURCE = REPOSITORY / "src"
@@ -121,9 +121,8 @@ def test_every_python_that_the_package_is_for_is_tested() -> None:
 
 
 def test_the_sdist_builds_the_wheel_and_has_what_tests_it(built: Path, tmp_path: Path) -> None:
-    with tarfile.open(next(built.glob("*.tar.gz"))) as sdist:
-        sdist.extractall(tmp_path, filter="data")
-    source = tmp_path / f"equirouter-{__version__}"
+    unpacked = unpack_tar(next(built.glob("*.tar.gz")), tmp_path / "sdist")
+    source = unpacked / f"equirouter-{__version__}"
     needed = ("LICENSE", "constraints.txt", "Makefile", "deploy/Dockerfile", "tests/test_docs.py")
     assert [name for name in needed if not (source / name).is_file()] == []
     build(source, "wheel", into=tmp_path)

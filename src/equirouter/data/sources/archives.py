@@ -75,11 +75,23 @@ def unpack_tar(archive: Path, folder: Path) -> Path:
     partial = make_folder(folder.with_name(folder.name + ".partial"))
     try:
         with tarfile.open(archive) as tar:
-            tar.extractall(partial, filter="data")
+            _unpack(tar, partial)
         partial.rename(folder)
     except _DAMAGED as error:
         raise DataError(f"{archive}: could not be unpacked to {folder}: {error}") from error
     return folder
+
+
+def _unpack(tar: tarfile.TarFile, folder: Path) -> None:
+    if hasattr(tarfile, "data_filter"):
+        tar.extractall(folder, filter="data")
+        return
+    # Python before 3.11.4 has no filter: folders and files within alone are taken
+    for entry in tar:
+        inside = (folder / entry.name).resolve().is_relative_to(folder.resolve())
+        if not (inside and (entry.isfile() or entry.isdir())):
+            raise tarfile.TarError(f"{entry.name!r} is no file or folder within the archive")
+        tar.extract(entry, folder)
 
 
 def _read(path: Path) -> bytes:

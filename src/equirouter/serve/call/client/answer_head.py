@@ -12,7 +12,7 @@ from equirouter.errors import UpstreamError
 LONGEST_HEAD = 64 * 1024
 """Most bytes of a head, with those of status 100 to 199 before it."""
 _MOST_FIELDS = 256
-FIELDS = rb"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]++:[^\r\n\0]*+\r\n)*+"
+FIELDS = rb"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]++:[^\r\n\0]*+\r\n)*"
 """Lines of a head or of trailers, as a regular expression: no name and no value of it is odd."""
 _HEAD = re.compile(rb"HTTP/1\.([0-9]) ([1-9][0-9]{2})(?: [^\r\n\0]*+)?\r\n(" + FIELDS + rb")")
 _FIELD = re.compile(r"([^:]+):[ \t]*([^\r]*)\r\n")
