@@ -66,6 +66,10 @@ def test_scores_by_hand(spec: str, answer: str, reference: str | None, expected:
         (r"\{3,-3\}", ["x = 3 or x = -3", r"$\{-3, 3\}$"], ["-3"]),
         ("42", ["**42**", "first 7, then 42", "1,000 less 958: 42"], ["no idea", "41"]),
         ("$12$", ["12 cm", r"\boxed{12}"], ["1.2"]),
+        ("She sold 48/2 = 24 clips (in May).\n#### 72", ["72", r"$72$"], ["24"]),
+        (r"\$18", ["18", r"\boxed{\$18}"], ["8"]),
+        ("so it is 5 (five) apples", ["5"], ["6"]),
+        ("sqrt(2)", [r"$\sqrt{2}$", "sqrt(2)"], ["2"]),
         (r"50\%", ["0.5", r"$50\%$"], ["5"]),
     ],
 )

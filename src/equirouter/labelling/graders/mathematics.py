@@ -25,7 +25,9 @@ class MathGrader(EachGrader):
     def one(self, case: Case) -> Grade:
         """Compare both. Raises DataError for a reference in which there is no mathematics."""
         reference = (case.reference or "").strip()
-        right = [] if _is_prose(reference) else self._parse(_marked(reference))
+        right = self._parse(reference if _has_words(reference) else _marked(reference))
+        if not (right or _has_words(reference)):
+            right = self._parse(f"${reference}$")  # the dollar was a price
         if not right:
             raise DataError(
                 f"query {case.query_id!r}: no mathematics is found in the reference "
@@ -41,14 +43,14 @@ class MathGrader(EachGrader):
 
 
 _MARKS = ("$", "\\boxed", "\\(", "\\[")
-_WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{3,}")
+_WORD = re.compile(r"(?<![\\A-Za-z])(?!(?:and|sqrt|sin|cos|tan|log|exp|pmod)\b)[A-Za-z]{3,}")
 _STATED = re.compile(r"(?:\b(?:is|are)\b|:)(?!.*(?:\b(?:is|are)\b|:))")
 _LONGEST_LINE = 200
 
 
-def _is_prose(text: str) -> bool:
-    """Whether there are words and nothing to compute with."""
-    return bool(_WORD.search(text)) and not re.search(r"[\d\\^_=+*/<>(){}\[\]|]", text)
+def _has_words(text: str) -> bool:
+    """Whether a text is prose, whose last number or marked expression is meant."""
+    return _WORD.search(text) is not None
 
 
 def _is_marked(text: str) -> bool:
